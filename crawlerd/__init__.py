@@ -22,25 +22,27 @@ def run_import(
     outage_seconds: float = 300.0,
     timeout: float | None = None,
 ) -> ImportReport:
-    """Runs imports to their end, as `crawlerd import` does, and returns what they brought.
+    """Runs imports to their end, as `crawlerd import` does, and returns the report.
 
-    For notebooks and for tasks of Airflow or Dagster. It blocks, works from any thread, and leaves signals, logging and
-    stdout alone. An interrupted run is resumed. KeyboardInterrupt lets requests under way finish, for
-    `daemon.drain_seconds` at most, and is raised again.
+    For notebooks, and for tasks of Airflow or Dagster. The call blocks, works from any thread, and leaves signals,
+    logging and stdout alone. An interrupted run is resumed. On KeyboardInterrupt, requests under way may finish, for
+    `daemon.drain_seconds` at most; then it is raised again.
 
-    While a daemon uses the state directory, it is asked for the runs, and they are followed: what ends the call does
-    not end them. The keys are the daemon's then, and it waits for an API that is away.
+    If a daemon uses the state directory, it is asked for the runs, and the call waits for them: ending the call does
+    not end them. The daemon uses its own keys, and waits for an API that does not answer.
 
     config: path of the configuration file.
-    names: of imports in it; one at least.
+    names: the imports to run; at least one.
     full: read everything, not only what has changed.
     allow_shrink: accept that a full run sees far fewer records than the last one.
-    outage_seconds: how long an API may not answer before the call returns; the next one resumes the run. Not of a
-        daemon's runs.
-    timeout: seconds after which the call returns, complete or not; the next one resumes the run. None: no limit.
+    outage_seconds: seconds for which an API may fail to answer before the call returns; the next call resumes the run.
+        Not used for runs in a daemon.
+    timeout: seconds after which the call returns, complete or not; the next call resumes the run. None: no limit.
 
-    The report has the `state` of the whole, `complete`, and in `imports` the runs of each import with their streams.
-    Dead letters and refused accounts are in the report, and raise nothing. Raises, of `crawlerd.core.errors`:
+    Returns a report with the `state` of all runs together, `complete`, and in `imports` the runs of each import with
+    their streams. Dead letters and refused accounts are in the report, and raise nothing.
+
+    Raises ValueError without a name, and these errors of `crawlerd.core.errors`:
 
     ConfigurationError: the configuration is wrong, or has no such import.
     FrontierLocked: another import uses the state directory.
@@ -48,7 +50,7 @@ def run_import(
     SinkError: a sink cannot be used.
     StorageFailed: a disk is full or fails.
     WorkersFailed: no worker process can start.
-    Unauthorized, Transient and other CrawlerdErrors: the API kept a single import from starting.
+    Unauthorized, Transient and other CrawlerdErrors: the API kept the only import from starting.
     """
     if not names:
         raise ValueError("name at least one import")

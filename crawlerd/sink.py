@@ -1,4 +1,4 @@
-"""All that an author of a sink imports: what a sink receives and what it promises."""
+"""Everything that an author of a sink imports: what a sink receives, and what it must do."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ __all__ = [
 
 
 class Receipt(NamedTuple):
-    """What became of a batch that a sink has handed out; see `Outbox`.
+    """The result of sending a batch that a sink has handed out; see `Outbox`.
 
-    batch, token: of the task that was to send it.
-    state: "done" when nothing is left to do in that task, "refused" when it gave up for this batch, "split" when what
-        was sent is refused, "later" when it gave up for all that the receiver gets.
+    batch: the batch's number.
+    token: the token of the task that was to send it.
+    state: "done" if nothing is left to do in that task, "refused" if it gave up on this batch, "split" if the receiver
+        refused the batch as a whole, "later" if it gave up on everything for this receiver.
     """
 
     batch: int
@@ -49,16 +50,19 @@ class Receipt(NamedTuple):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What one completed task has yielded, on its way to a sink: first its records, then its sweeps and orphans.
+    """The output of one completed task, on its way to a sink: first its records, then its sweeps and orphans.
 
-    run, started: the run's number and when it began, in Unix seconds; only together do they name it, since a frontier
-        that was lost counts its runs again from the start.
-    task: the task's number, the same when the delivery comes again.
-    skipped: records that were set aside; a sweep spares their keys.
-    receipt: of a task that the sink itself has asked for.
-    carries: tasks may follow from it; not from what is sent before its task has ended.
-    orphans: streams with parents that are gone: all records below them are tombstoned, but for those that another run
-        has written since this one began.
+    source, account: the names of the task's source and account.
+    run, started: the run's number, and when it began, in Unix seconds. Only both together identify it: after a frontier
+        was lost, numbers begin again.
+    task: the task's number, which is the same if the delivery comes again.
+    batches: the records.
+    sweeps: (stream, prefix) of each sweep.
+    skipped: records that were set aside; a sweep does not tombstone their keys.
+    receipt: for a task that the sink itself has requested.
+    carries: False if it is sent before its task has ended; then the sink must not request tasks because of it.
+    orphans: (stream, parent) for each deleted parent: all records below it are tombstoned, except those that another
+        run has written since this one began.
     """
 
     source: str
@@ -75,14 +79,16 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Totals(NamedTuple):
-    """What a run has done to one stream so far, each key counted once: by the run's last word on it, compared with what
-    the sink held before the run.
+    """What a run has done to one stream so far, compared with what the sink held before the run. Each key is counted
+    once, by its last record in the run.
 
-    seen: keys that are there: new, changed and unchanged ones.
-    new: were not there, or were tombstoned.
-    changed: were there with other data.
-    tombstoned: were there, and are not any more, by a tombstone, a sweep or as orphans.
-    So what is there grows by new - tombstoned.
+    seen: keys that exist: new, changed and unchanged ones.
+    new: keys that did not exist before, or were tombstoned.
+    changed: keys that existed with other data.
+    unchanged: keys that existed with the same data.
+    tombstoned: keys that existed and no longer do, by a tombstone, a sweep, or as orphans.
+
+    The number of existing keys grows by new - tombstoned.
     """
 
     seen: int = 0
@@ -93,115 +99,143 @@ class Totals(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What a frontier leaves in a sink with each write: so both know later whether the other one is what it was."""
+    """What a frontier leaves in a sink with each write. It shows later whether the frontier and the sink still belong
+    together."""
 
-    frontier: str  # its identity
-    number: int  # of the group commit that follows the write
+    frontier: str  # the identity of the frontier
+    number: int  # the number of the group commit that follows the write
 
 
 class SinkState(NamedTuple):
-    """What a sink says of itself when it is opened."""
+    """The state of a sink when it is opened."""
 
     identity: str  # made once, with the database, and copied with it
-    number: int | None  # of the last mark of the frontier that asks; None when that has never written here
+    number: int | None  # of the last mark of the frontier that asks; None if that frontier has never written here
     fresh: bool  # no run has ever written here
-    forgets: bool = False  # it is another one each time it is opened
+    forgets: bool = False  # it has another identity each time it is opened
 
 
 class Sink(Protocol):
     """Where records go. Used by one thread.
 
-    Idempotent by (stream, account, key): the same delivery may come twice, after a crash, and changes nothing.
+    Writing is idempotent by (stream, account, key): after a crash, the same delivery may come again, and must change
+    nothing.
     """
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
-        """Makes all deliveries and the mark durable, in their order and together, before it returns the totals so far
-        of each run and stream in them: by the run's number and the stream's name, over all accounts and sources.
+        """Makes all deliveries and the mark durable, in their order and all together.
 
-        Raises SinkError (StorageFailed when the disk is the reason) and has written none of them; Refused when what one
-        of them holds can never be written; SinkReplaced, from then on, when its file is not the one that was opened.
+        Returns, by the run's number and the stream's name, the totals so far of each run and stream in the deliveries,
+        over all accounts and sources.
+
+        Raises SinkError (StorageFailed if the disk is the reason), having written none of the deliveries; Refused if
+        the data of one of them can never be written; and SinkReplaced, from then on, if its file is no longer the one
+        that was opened.
+
         now: Unix seconds.
         """
         ...
 
     def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
-        """The first MISSING_KEYS keys, in ascending order of their UTF-8, that a sweep of the stream and prefix in this
-        delivery would tombstone, of those behind `after`; with a parent, of those that lie below it. Called when the
-        delivery was written. SinkError as of `write`."""
+        """The keys that a sweep of the stream and prefix in this delivery would tombstone. Called after the delivery
+        was written. Raises SinkError as `write` does.
+
+        Returns at most MISSING_KEYS keys, in ascending order of their UTF-8.
+
+        after: only keys greater than this.
+        parent: only keys below this parent; "" for all.
+        """
         ...
 
     def seen(self, delivery: Delivery, stream: str) -> int:
-        """How many keys of the stream the delivery's run has seen so far, of its account alone; else as
-        `Totals.seen`. SinkError as of `write`."""
+        """How many keys of the stream the delivery's run has seen so far for its account; counted as `Totals.seen`.
+        Raises SinkError as `write` does."""
         ...
 
     def forget(self, which: Erasure, most: int) -> Erased:
-        """Deletes for good, durably, at most so many rows of what is meant, and lines that nobody has got yet; call it
-        until there is no more, while no run writes to what is meant. Files that were handed over are not its. SinkError
-        as of `write`."""
+        """Deletes rows, and lines that nobody has received yet, for good and durably. Called until nothing is left,
+        while no run writes the data. Files that were handed over to consumers are not touched. Raises SinkError as
+        `write` does.
+
+        which: what to delete.
+        most: the most rows to delete in one call.
+        """
         ...
 
     def expire(self, now: float, most: int) -> bool:
-        """Deletes at most so many rows, and files, of what is kept no longer by its own settings. Whether there may be
-        more. SinkError as of `write`. now: Unix seconds."""
+        """Deletes rows and files whose time to be kept, by the sink's own settings, is over. Returns whether there may
+        be more. Raises SinkError as `write` does.
+
+        now: Unix seconds.
+        most: the most rows to delete in one call.
+        """
         ...
 
     def scrub(self, most_bytes: int | None) -> str | None:
-        """Sees to it that what was deleted is not in free space of its database either. Why it may still be, if so.
-        SinkError as of `write`.
+        """Removes deleted data from the free space of the sink's database. Returns why some may still be there, or
+        None. Raises SinkError as `write` does.
 
-        most_bytes: of a database that is written anew, which holds up whoever writes; None for any size.
+        most_bytes: the greatest size of a database that may be rewritten, which blocks its writers; None for any size.
         """
         ...
 
     def intact(self) -> bool:
-        """Whether its file is still the one that was opened, in its place. Quick: asked before each group commit."""
+        """Whether its file is still the one that was opened, and in its place. Must be fast: called before each group
+        commit."""
         ...
 
     def state(self, frontier: str) -> SinkState:
-        """What the sink is, and what it has of a frontier, by its identity. SinkError as of `write`."""
+        """What the sink is, and what it has from a frontier. Raises SinkError as `write` does.
+
+        frontier: the frontier's identity.
+        """
         ...
 
     def confirm(self, source: str, account: str, identity: str) -> str | None:
-        """Notes, durably and once, whom the account's records come from. Who was noted before if it was another one:
-        two of the same name must not be mixed. SinkError as of `write`."""
+        """Records, durably and once, who the account at the API is, since the records of two owners must not be mixed
+        under one name. Returns the identity that was recorded before, if it is another one. Raises SinkError as `write`
+        does."""
         ...
 
     def ended(self, run: int) -> None:
-        """Nothing more of the run comes for now: what waits for company need not wait longer. Raises nothing."""
+        """No more of the run comes for now: records that wait for others to make a batch need not wait longer. Raises
+        nothing."""
         ...
 
     def idle(self) -> None:
-        """Nothing was written for some seconds: space that is taken for speed's sake is given back. Raises SyncFailed
-        alone."""
+        """Nothing was written for some seconds: the sink may free space that makes writing faster. Raises only
+        SyncFailed."""
         ...
 
     def close(self) -> None:
-        """SinkError when something could not be put in its place; it is durable all the same."""
+        """Closes the sink. Raises SinkError if a file could not be put in its place; its data is durable even then."""
         ...
 
 
 class Outbox(Protocol):
-    """What a sink has besides that hands its records on by tasks: it keeps them until their receipts come, and knows
-    which of them are in tasks. Used by the thread of its sink."""
+    """The additional methods of a sink that passes its records on by tasks. It keeps the records until their receipts
+    come, and knows which of them are in tasks. Used by the sink's thread."""
 
     @property
     def waits_for_a_run(self) -> bool:
-        """Something is not in any task: any delivery of a run, an empty one too, gives the sink the occasion."""
+        """Whether some records are not in any task. Any delivery of a run, even an empty one, lets the sink request a
+        task for them."""
         ...
 
     def look_again(self) -> None:
-        """Something was deleted from its database by others."""
+        """Others have deleted something from its database."""
         ...
 
     def take_errands(self) -> dict[int, list[NewTask]]:
-        """The tasks that were asked for by `write` since the last call, by run, each a run of what was written. They
-        must become tasks in the commit that follows."""
+        """The tasks that `write` has requested since the last call, by run; each run is one whose deliveries were
+        written. They must become tasks in the commit that follows."""
         ...
 
     def call_back(self, mark: Mark, runs: Callable[[int], bool]) -> None:
-        """Finds what is in no task any more, when the sink was opened, or a run begins. SinkError as of `write`.
+        """Finds records that are no longer in any task, when the sink was opened or a run begins. Raises SinkError as
+        `write` does.
 
-        mark: of the frontier's next commit. runs: whether a run of the frontier goes on.
+        mark: the mark of the frontier's next commit.
+        runs: whether a run of the frontier is still under way.
         """
         ...

@@ -1,4 +1,4 @@
-"""All that an author of a source imports: typed task arguments, records, the API, and the Source itself."""
+"""Everything that an author of a source imports: typed task arguments, records, the API, and the Source itself."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ class RunPlan:
     full: whether everything must be read, whatever the cursors say.
     started_at: Unix seconds.
     cursors: the published ones, by stream.
-    options: the import's own, as the source's `import_options`; None when it has none.
-    account_options: those of its account.
+    options: the import's own, as the source's `import_options`; None if it has none.
+    account_options: the options of its account.
     has_sink: without a sink, no task may yield a record.
-    account: its account's name, for tasks of other accounts that hand something back with `ForAccount`.
-    since: read what has changed since then (Unix seconds), whatever has been read before; there are no cursors then.
-        None but for streams of which `Source.since` says that they can.
-    ad_hoc: the run's cursors are not published, and it tombstones nothing, whatever its tasks yield.
+    account: the name of its account, for tasks of other accounts that return something to it with `ForAccount`.
+    since: read what has changed since this time (Unix seconds), even if it was read before; there are no cursors then.
+        Set only if `Source.since` has all streams; otherwise None.
+    ad_hoc: the run's cursors are not published, and it writes no tombstones, whatever its tasks yield.
     """
 
     streams: Sequence[str]
@@ -137,36 +137,35 @@ class Kind:
 class Source:
     """One API: its kinds of task, how a run starts, and its default limits.
 
-    base_url: the default of an account's own.
+    base_url: the default for accounts that do not set their own.
     client: what handlers get: an `Api`, or, for "aws", an `AwsApi`; accounts of the latter have the options of
         `crawlerd.core.aws_options.AwsOptions`.
-    address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential; ValueError
-        when the two do not tell it.
+    address: (base URL, credential) -> the base URL to use, for an API whose host depends on the credential. Raises
+        ValueError if the two do not determine it.
     streams: all that it can import.
     optional: streams that `["*"]` leaves out: an import must name them.
-    limits: what the API permits, such as "100/second" for the whole account, or `Limits` for its buckets too; an
+    limits: what the API permits, such as "100/second" for the whole account, or `Limits` for its buckets too. An
         account may set its own.
     auth: credential -> headers, or another way to send it.
     key_optional: an account may have no credential; `auth` gets "" then.
     mode: credential -> what it says about itself without being secret, for a guard.
     headers: sent with every request.
-    sending: (base URL, the account's options) -> what replaces base_url, headers and auth, where they depend on the
-        options; ValueError when the options do not fit.
-    classify: response -> the error that it means, where the usual mapping of status codes does not fit; None means
-        "as usual". A Throttled without `retry_after` gets that of the response's header.
-    options: a msgspec.Struct or dataclass; its fields are the keys that an account may set in addition to the usual
-        ones.
-    import_options: the same for an import. It may have three methods. `accounts()` names the other accounts that the
-        import uses, which must be configured. `needs_sink()` says whether the import must name a sink; without this
-        method, it must. `receiver()` says where at those accounts deliveries go; another answer than before makes the
-        next run a full one.
-    part_header: the header with the name of a part of the account, see `ForPart`.
-    asks: (stream, the account's options) -> what tells which records its requests ask for, as JSON values; another one
-        than before makes the next run a full one. By default the options.
+    sending: (base URL, the account's options) -> what replaces base_url, headers and auth if they depend on the
+        options. Raises ValueError if the options do not fit.
+    classify: response -> the error that it means, if the usual mapping of status codes does not fit; None means "as
+        usual". If a Throttled has no `retry_after`, the response's Retry-After header is used.
+    options: a msgspec.Struct or dataclass; its fields are the additional keys that an account may set.
+    import_options: the same for an import. It may have three methods. `accounts()` returns the names of other accounts
+        that the import uses, which must be configured. `needs_sink()` says whether the import must name a sink; without
+        this method, it must. `receiver()` says where deliveries go at those accounts; if its answer changes, the next
+        run is a full one.
+    part_header: the header for the name of a part of the account, see `ForPart`.
+    asks: (stream, the account's options) -> JSON values that determine which records are requested; if they change, the
+        next run is a full one. By default the options.
     since: streams that can be read by what has changed since any time, see `RunPlan.since`.
     needs: by stream, "*" for all: fields of its records that an import cannot drop or hash, since a key, a sync point
-        or a task is made of them, each with what for, such as {"*": {"id": "the key of its records"}}. What is not said
-        here is found out when a task comes to it.
+        or a task is made from them; each with its purpose, such as {"*": {"id": "the key of its records"}}. A missing
+        entry is only noticed when a task needs the field.
     """
 
     def __init__(
@@ -229,23 +228,24 @@ class Source:
         cost: int = 1,
         wide: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Registers the handler of a kind.
+        """Registers the handler of a kind. Raises ValueError if the kind already has a handler.
 
-        stream: what its failures are reported under; by default the kind's last part.
+        args: the class of the task's arguments, which has the kind's name.
+        stream: the stream for which its failures are reported; by default the kind's last part.
         bucket: the finer limit that it counts against, or a function of its arguments; by default the stream.
-        sequential: it yields its own successor, so it goes first, and a successor that came before is a dead letter.
-        unique: asking twice for the same arguments in a run makes one task. A function of the arguments says what
-            counts as the same; of all kinds for which it gives the same text, one task is made.
+        sequential: it yields its own successor, so it goes first. A successor that the run has requested before becomes
+            a dead letter, since paging leads in a circle.
+        unique: equal arguments in a run make only one task. A function of the arguments returns a text that decides
+            what is equal; for equal texts, even of several kinds, only one task is made.
         priority: 0 first … 9 last; by default sequential kinds go first, so that no chain is left over at the end.
-        cost: how many ordinary requests one counts as, against every limit; 0 for a task that makes no request, which
-            no limit holds up.
+        cost: how many ordinary requests one counts as, against every limit; 0 for a task that makes no request, so that
+            no limit holds it up.
         wide: it yields many tasks; it goes before ordinary ones while few are queued, and after them while many are.
-        ValueError for a kind that has a handler.
         """
 
         def register(handler: Handler) -> Handler:
             if args.kind in self.kinds:
-                raise ValueError(f"the source {self.name} has a handler for {args.kind} already")
+                raise ValueError(f"the source {self.name} already has a handler for {args.kind}")
             what = stream or args.kind.rpartition(".")[2]
             self.kinds[args.kind] = Kind(
                 args=args,
@@ -263,15 +263,15 @@ class Source:
         return register
 
     def guards(self, args: TaskArgs) -> Callable[[Handler], Handler]:
-        """Registers the check of the credentials: it runs alone, before any other task of an account, whenever a run
+        """Registers the check of the credentials. It runs alone, before any other task of an account, whenever a run
         starts or is resumed, and yields an Identity."""
         self.guard = args
         return self.handles(type(args), priority=0)
 
     def tests(self, args: TaskArgs) -> Callable[[Handler], Handler]:
-        """Registers what `crawlerd accounts test` asks an account: one cheap request that changes nothing. It may yield
-        an Identity, and raises where the account does not work. By default it is the check of `guards`, else the first
-        task of a run that reads the first stream."""
+        """Registers the request of `crawlerd accounts test`: a cheap one that changes nothing. It may yield an
+        Identity, and must raise an error if the account does not work. By default it is the check of `guards`,
+        otherwise the first task of a run that reads the first stream."""
         self.question = args
         return self.handles(type(args), priority=0)
 
@@ -287,16 +287,21 @@ class Source:
 
 
 def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Callable[[Subscriber], Subscriber]:
-    """Registers a function that is called with each record of the stream, in the task that yields it. What it yields,
-    such as tasks of kinds that its package has registered with `source.handles`, is committed with the record. When it
-    raises, the task becomes a dead letter, records and all.
+    """Registers a function that is called with each record of the stream, in the task that yields it.
 
-    The record's data is a dict, or None for a tombstone that a task has yielded; those of a Sweep are not told. It is
-    called for every record that is read, changed or not.
+    Its output, such as tasks of kinds that its package has registered with `source.handles`, is committed with the
+    record. If it raises an error, the task becomes a dead letter, and its records are not written.
 
-    streams: those that it adds to the source, and may yield records of. It is called in imports that name one of them,
-        which `["*"]` does not; with none, in all.
-    ValueError for a stream that the source does not have, or one to be added that it or another package has.
+    It is called for every record that is read, changed or not. The record's data is a dict, or None for a tombstone
+    that a task has yielded. It is not called for tombstones of a Sweep.
+
+    Raises ValueError if the source does not have the stream, or if it or another package has a stream that is to be
+    added.
+
+    source: the source.
+    stream: the stream whose records the function gets.
+    streams: streams that it adds to the source, and may yield records of. The function is called only in imports that
+        name one of them (`["*"]` does not); if there are none, in all imports.
     """
     known = (*source.streams, *source.optional)
     if stream not in known:
@@ -305,14 +310,14 @@ def subscribe(source: Source, stream: str, *, streams: Sequence[str] = ()) -> Ca
         if not STREAM_NAME.fullmatch(added) or added.endswith("_view"):
             raise ValueError(f"{added!r} is not a stream name: lower-case letters, digits and _, not …_view")
         if added in known and added not in source.added:
-            raise ValueError(f'the source {source.name} has a stream "{added}" already')
+            raise ValueError(f'the source {source.name} already has a stream "{added}"')
 
     def register(function: Subscriber) -> Subscriber:
         for each in source.subscriptions:
             if _package(each.function) != _package(function) and (both := sorted({*each.streams} & {*streams})):
                 raise ValueError(
-                    f"{_package(each.function)} has added {both[0]} to the source {source.name} already, and its "
-                    f"records would be taken for those of {_package(function)}; one of them must name it otherwise"
+                    f"{_package(each.function)} has already added {both[0]} to the source {source.name}, and its "
+                    f"records would be mixed with those of {_package(function)}; one of them must use another name"
                 )
         source.subscriptions.append(Subscription(stream, function, tuple(streams)))
         source.optional = tuple(dict.fromkeys([*source.optional, *streams]))
@@ -327,12 +332,12 @@ def _package(function: Subscriber) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceFamily:
-    """An entry point that makes a source from what an account's options describe.
+    """An entry point that makes a source from the description that an account's options contain or name.
 
-    options: as of `Source`.
-    read: (options, folder) -> the description, of JSON values, with the source's `name`; relative paths start at the
-        folder. Called in the main process only. It raises ConfigurationError for a file of its own that is wrong, and
-        ValueError for options that are wrong.
+    options: as for `Source`.
+    read: (options, folder) -> the description, made of JSON values, with the source's `name`. Relative paths start at
+        the folder. Called only in the main process. Raises ConfigurationError for errors in a file of its own, and
+        ValueError for invalid options.
     make: description -> the source.
     """
 

@@ -1,6 +1,6 @@
-"""To begin with something: a trial of one page, a package with a source, a first configuration.
+"""Helps authors to begin: a trial of one page, a package with a source, a first configuration.
 
-trial: one page of a source, asked for and explained.
+trial: requests one page of a source, and explains it.
 scaffold: a package with a source in Python.
-first_configuration: what `init` writes.
+first_configuration: the file that `init` writes.
 """

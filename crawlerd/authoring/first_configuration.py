@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from crawlerd.config.facts import SourceFacts
     from crawlerd.config.load import Registry
 
-WITH_KEY, WITHOUT_KEY = 0o600, 0o644  # rights of the file
+WITH_KEY, WITHOUT_KEY = 0o600, 0o644  # permissions of the file
 USUAL = {"streams": ["*"], "schedule": "1h"}
 
 START = """\
-# What crawlerd imports, and where to. Relative paths start at this file's folder. `crawlerd config check` says all that
-# is wrong with it, `crawlerd config schema` prints its JSON Schema for editors. Lines that begin with "#" and no space
-# are settings at their default, or examples.
+# What crawlerd imports, and where to. Relative paths start at this file's folder. `crawlerd config check` finds errors
+# in it, and `crawlerd config schema` prints its JSON Schema for editors. Lines that begin with "#" and no space are
+# settings with their defaults, or examples.
 
 [daemon]
 state_dir = "state"                     # the queue on disk; crawlerd makes this folder
@@ -51,16 +51,17 @@ type = "sqlite"                         # or postgresql, jsonl, persist-queue, h
 path = "warehouse.db"
 """
 COMMENTS = {
-    "api_key": "where the key is, and never the key itself",
+    "api_key": "where the key is; never the key itself",
     "streams": "all of them; `crawlerd streams SOURCE` lists them",
     "schedule": "from one start to the next; without it, on demand",
 }
 
 
 class Written(NamedTuple):
-    """
-    mode: rights of the file.
-    key_env: the variable that must hold the key, "" where the file names none.
+    """The file that was written.
+
+    mode: its permissions.
+    key_env: the variable that must hold the key, "" if the file does not name one.
     """
 
     mode: int
@@ -70,14 +71,16 @@ class Written(NamedTuple):
 def write_first(
     path: Path, *, source: str, name: str, key: Mapping[str, str], given: Mapping[str, str], registry: Registry
 ) -> Written:
-    """Writes a configuration that is complete and checked, but for its secrets.
+    """Writes a configuration that is complete and checked, except for its secrets.
 
-    path: of a file that must not be there.
+    Raises ValueError for a name or a setting that cannot be used, ConfigurationError with everything that is missing or
+    wrong, and CrawlerdError if the file exists already or cannot be written. After an error, no file is left.
+
+    path: of a file that must not exist.
     name: of the account and of the import.
-    key: where the key is, as `api_key` says it; empty for the environment variable NAME_KEY.
+    key: where the key is, in the form of `api_key`; empty for the environment variable NAME_KEY.
     given: settings of the account or of the import, as text, by key.
-    Raises ValueError for a name or a setting that cannot be used, ConfigurationError with all that is missing or wrong,
-    and CrawlerdError when the file is there already or cannot be written. Nothing is left of the file then.
+    registry: finds sources.
     """
     try:
         notation.name(name)
@@ -86,10 +89,10 @@ def write_first(
     environment = LocalEnvironment(path.absolute().parent, registry, with_secrets=False)
     facts = environment.source(source)
     if not (facts.family or facts.streams or facts.import_options):
-        raise ValueError(f"the source {source} reads nothing: it receives what a sink of the type http delivers")
+        raise ValueError(f"the source {source} reads nothing: it receives the deliveries of a sink of the type http")
     of_account, of_import = _split(given, facts)
     account = with_cells("accounts", {"source": source}, of_account, environment, {})
-    whole = Context({}, environment).facts(account)  # None: a description is wrong, which the check below says
+    whole = Context({}, environment).facts(account)  # None: a description is wrong, which the check below reports
     reference = dict(key)
     if not reference and whole is not None and whole.needs_key:
         reference = {"env": _variable(name)}
@@ -99,7 +102,7 @@ def write_first(
     if of_import.get("sink"):
         raise ValueError("sink cannot be set: records go to sinks.warehouse; change it in the file")
     job = with_cells("imports", job, of_import, environment, {"accounts": {name: account}})
-    made = next(iter(environment.sources.values()), None)  # None as above
+    made = next(iter(environment.sources.values()), None)  # None: as above
     limits = list(made.limits.account) if made else []
     text = START + _table("accounts", name, account) + OF_ACCOUNT.format(limits=toml_value(limits)) + SINK
     text += "\n# What is read of the account, and when.\n" + _table("imports", name, job)
@@ -109,7 +112,8 @@ def write_first(
 
 
 def _split(given: Mapping[str, str], facts: SourceFacts) -> tuple[dict[str, str], dict[str, str]]:
-    """Settings of the account, and of the import. ValueError for one that is of neither, and for those that lack."""
+    """Settings of the account, and of the import. Raises ValueError for a setting that is neither, and for missing
+    ones."""
     of_account = [*TABLES["accounts"].model_fields, *option_names(facts.options)]
     of_import = [*TABLES["imports"].model_fields, *option_names(facts.import_options)]
     account: dict[str, str] = {}
@@ -120,7 +124,7 @@ def _split(given: Mapping[str, str], facts: SourceFacts) -> tuple[dict[str, str]
             raise ValueError(f"{first} cannot be set here; change it in the file when it is written")
         if first not in (*of_account, *of_import):
             raise ValueError(
-                f"{key} is no setting of the account or the import; {instead(first, [*of_account, *of_import])}"
+                f"{key} is not a setting of the account or the import; {instead(first, [*of_account, *of_import])}"
             )
         (account if first in of_account else job)[key] = text
     named = {key.partition(".")[0] for key in given}
@@ -130,7 +134,7 @@ def _split(given: Mapping[str, str], facts: SourceFacts) -> tuple[dict[str, str]
 
 
 def _required(options: type | None) -> list[str]:
-    """The options that have no default."""
+    """The options without a default."""
     if options is None:
         return []
     shape = msgspec.inspect.type_info(options)
@@ -138,7 +142,7 @@ def _required(options: type | None) -> list[str]:
 
 
 def _variable(name: str) -> str:
-    """The environment variable of an account's key."""
+    """The environment variable for an account's key."""
     text = "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper() + "_KEY"
     return text if not text[0].isdigit() else f"KEY_{text}"
 
@@ -157,7 +161,7 @@ def _write(path: Path, text: str, mode: int, registry: Registry) -> None:
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
-        raise CrawlerdError(f"{path} is there already, and is not overwritten; name another one: -c FILE") from None
+        raise CrawlerdError(f"{path} exists already, and is not overwritten; name another file: -c FILE") from None
     except OSError as error:
         raise CrawlerdError(f"cannot write {path}: {error.strerror}") from None
     try:

@@ -1,4 +1,4 @@
-"""What `crawlerd new source` writes: an installable package with a source that works, and its test."""
+"""The package that `crawlerd new source` writes: it can be installed, and has a working source and its test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawlerd.sources.registry import source_names
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # of tables, a distribution and a module alike
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")  # valid for tables, a distribution and a module alike
 LONGEST_NAME = 40
 
 PYPROJECT = """\
@@ -110,8 +110,8 @@ def files(name: str) -> dict[str, str]:
 
 
 def new_source(name: str, folder: Path) -> Path:
-    """Writes the package into a new folder in `folder`, and returns it. ValueError for a name that cannot be used,
-    CrawlerdError when the folder exists or cannot be written."""
+    """Writes the package into a new folder in `folder`, and returns it. Raises ValueError for a name that cannot be
+    used, and CrawlerdError if the folder exists or cannot be written."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise ValueError(
             f"{name!r} cannot be the name of a source: use lower-case letters, digits and single underscores, starting "

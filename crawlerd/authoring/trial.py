@@ -1,4 +1,4 @@
-"""One page of a source, asked for and explained: what it was taken for, and what would be asked next."""
+"""Requests one page of a source and explains it: how it was understood, and what would be requested next."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Api, Output, Source
 
-SHOWN = 5  # of keys, records that are set aside, kinds of tasks
+SHOWN = 5  # keys, skipped records, and kinds of tasks that are shown
 SHOWN_FIELDS = 30
 WIDTH = 300  # characters of a line
 
 
 class Trial(NamedTuple):
-    """What came of trying a page."""
+    """The result of trying a page."""
 
     lines: list[str]  # for people, without secrets
-    good: bool  # the page was understood, and nothing in it set aside
+    good: bool  # the page was understood, and no record in it was skipped
 
 
 def try_page(source: Source, account: AccountSpec, stream: str) -> Trial:
-    """Fetches the first page of a stream; for one below others, also theirs, and goes on below their first record."""
+    """Fetches the first page of a stream. For a stream below others, fetches their first pages too, and continues below
+    their first records."""
     client = HttpClient(connections=1)
     api = client.open(source, account)
     try:
@@ -73,14 +74,14 @@ def _tried(client: HttpClient, source: Source, account: AccountSpec, stream: str
             unmarked = any(isinstance(each, Marks) and not each.read for each in outputs)
             good = here == stream and not aside and not refused and not unmarked
             if here != stream:
-                lines.append(f"  no record leads further down to {stream}")
+                lines.append(f"  no record leads to {stream} below it")
             return lines, good
-        lines.append(f"  leads to {len(below):,} lists below; going on with the first")
+        lines.append(f"  leads to {len(below):,} lists below; continuing with the first")
         kind, payload = below[0].kind, encoded(below[0]).decode()
 
 
 class _RecordingApi:
-    """An Api that records what is requested through it. Without an Api to pass it on to, nothing is sent."""
+    """An Api that records the requests made through it. Without an Api to pass them on to, nothing is sent."""
 
     def __init__(self, api: Api | None, options: Mapping[str, Any] | None = None) -> None:
         self._api = api
@@ -120,9 +121,13 @@ def _answered(page: _RecordingApi, error: CrawlerdError | None) -> Iterator[str]
         case Unauthorized():
             meaning = "the account would be paused"
         case Throttled(retry_after=seconds):
-            meaning = f"it would be asked again after {seconds:g} s" if seconds else "it would be asked again, slower"
+            meaning = (
+                f"the request would be repeated after {seconds:g} s"
+                if seconds
+                else "the request would be repeated, at a slower rate"
+            )
         case Transient():
-            meaning = "it would be tried again"
+            meaning = "the request would be retried"
         case _:
             meaning = "it would be a dead letter"
     yield f"  {error}"
@@ -130,7 +135,7 @@ def _answered(page: _RecordingApi, error: CrawlerdError | None) -> Iterator[str]
 
 
 def _aside(output: Output) -> Skip | None:
-    """Why a record would not be imported."""
+    """Why a record would not be imported; None if it would."""
     if isinstance(output, Skip):
         return output
     if isinstance(output, Record):
@@ -156,12 +161,12 @@ def _understood(outputs: list[Output], aside: list[Skip]) -> Iterator[str]:
         yield f"  set aside: {len(aside) - SHOWN:,} more"
     for each in outputs:
         if isinstance(each, Marks):
-            others = f"; it cannot be read in the others: {each.why}" if each.unread else ""
+            others = f"; in the others, it cannot be read: {each.why}" if each.unread else ""
             yield f"  the time of change can be read in {each.read:,} of {each.read + each.unread:,} records{others}"
             if not each.read and not each.kept:
-                yield "  no mark: each run would read all of it"
+                yield "  no time of change: each run would read the whole list"
         if isinstance(each, Cursor):
-            number = each.value.isdecimal()  # of a list by number, with zeros before it so that it sorts
+            number = each.value.isdecimal()  # for a list ordered by number; it has leading zeros so that it sorts
             yield f"  the latest change is of {int(each.value) if number else each.value}"
 
 
@@ -172,7 +177,7 @@ def _names(record: Record) -> Iterable[str]:
 def _following(
     source: Source, account: AccountSpec, api: HttpApi, outputs: list[Output], tasks: list[TaskArgs]
 ) -> tuple[list[str], bool]:
-    """What would be asked next, and whether that is something that is never asked for."""
+    """What would be requested next, and whether nothing is wrong with that."""
     here = {each.stream for each in outputs if isinstance(each, Record)}
     next_pages = [
         each for each in tasks if source.kinds[each.kind].stream in here or source.kinds[each.kind].sequential
@@ -193,7 +198,7 @@ def _following(
 
 
 def _would_ask(source: Source, account: AccountSpec, task: TaskArgs) -> _RecordingApi:
-    """What a task would ask for: "" when it makes no request."""
+    """The request that a task would make; "" if it makes none."""
     asked = _RecordingApi(None, account.options)
     _perform(source, asked, task.kind, encoded(task).decode())
     return asked

@@ -1,4 +1,4 @@
-"""`crawlerd accounts …`: what each account waits for, and all that is known of one."""
+"""`crawlerd accounts …`: what each account waits for, and everything known about one account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from crawlerd.core.reasons import Waiting
     from crawlerd.operations.account_facts import Account, Accounts, AccountsRequest
 
-accounts = typer.Typer(help="Accounts: what they wait for.", invoke_without_command=True)
+accounts = typer.Typer(
+    help="List accounts and what they wait for; test, show or limit one.", invoke_without_command=True
+)
 accounts.command(name="limit")(limit)
 Name = Annotated[str, typer.Argument(autocompletion=completion.accounts)]
 
@@ -33,7 +35,7 @@ def _reason(text: str) -> str:
     from crawlerd.core.reasons import Reason
 
     if text and text not in tuple(Reason):
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(Reason)}")
+        raise typer.BadParameter(f"{text!r} is not a reason; use one of {', '.join(Reason)}")
     return text
 
 
@@ -43,15 +45,21 @@ def accounts_list(
     needs_a_look: Annotated[
         bool,
         typer.Option(
-            "--needs-a-look", help="Only refused, throttled or paused ones, and those without quota or answer."
+            "--needs-a-look",
+            help="Only accounts that are refused, throttled, paused, out of quota, or whose API does not answer.",
         ),
     ] = False,
     waits_for: Annotated[
-        str, typer.Option(metavar="REASON", help="Only those that wait for this, such as quota.", callback=_reason)
+        str,
+        typer.Option(
+            metavar="REASON", help="Only accounts that wait for this reason, such as quota.", callback=_reason
+        ),
     ] = "",
     prefix: Annotated[
         str,
-        typer.Option(metavar="TEXT", help="Only those whose name begins so.", autocompletion=completion.accounts),
+        typer.Option(
+            metavar="TEXT", help="Only accounts whose name begins with this text.", autocompletion=completion.accounts
+        ),
     ] = "",
     after: Annotated[
         str, typer.Option(metavar="NAME", help="Start after this name.", autocompletion=completion.accounts)
@@ -74,19 +82,20 @@ def accounts_list(
 
 @accounts.command(name="show")
 def show(context: typer.Context, name: Name) -> None:
-    """Show an account: its limits, what was learned of them, its buckets, what it waits for, its last errors."""
+    """Show an account: its limits, what was learned about them, its buckets, what it waits for, its last errors."""
     with exit_codes():
         tell(_account(context, name), _print)
 
 
 @accounts.command(name="test")
 def try_(context: typer.Context, name: Name) -> None:
-    """Ask the account's API one request, within its limits: whether the credentials work, and whom they belong to."""
+    """Send one request to the account's API, within its limits: do the credentials work, and whose are they?"""
     from crawlerd.cli.trying import report, tested
     from crawlerd.config.problems import instead
 
     with exit_codes():
-        alone = running_pid(state_directory(context)) is None  # else the daemon has the keys, and this user need not
+        # if a daemon runs, it has the keys, and this user may not be able to read them
+        alone = running_pid(state_directory(context)) is None
         settings = read_settings(config_path(context), secrets=alone)
         if name not in settings.accounts:
             fail(f"there is no [accounts.{name}]; {instead(name, settings.accounts)}", ExitCode.USAGE)
@@ -111,7 +120,7 @@ def _print(found: Account) -> None:
     if found.waits.cure:
         say(shown(f"  {found.waits.cure}"))
     if found.limits is None:
-        say("  limits: only the daemon can tell them, and it does not run")
+        say("  limits: unknown, since only a running daemon knows them")
     for bucket, limits in (found.limits or {}).items():
         if limits:
             say(f"  limits of {bucket or 'the account'}: {', '.join(limits)}")

@@ -1,4 +1,4 @@
-"""Results: for people as text, for programs as JSON; and what is said beside them."""
+"""Results: as text for people, as JSON for programs; and remarks that go with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ T = TypeVar("T")
 
 
 def tell(found: T, text: Callable[[T], None]) -> None:
-    """A result that was asked for. text: prints it for people."""
+    """Prints a result.
+
+    found: the result, as --json prints it.
+    text: prints it for people.
+    """
     if modes.machine:
         print_json(found)
     else:
@@ -22,10 +26,12 @@ def tell(found: T, text: Callable[[T], None]) -> None:
 
 
 def tell_list(found: T, items: Sequence[object], text: Callable[[T], None], *, more: str = "") -> None:
-    """A list that was asked for: with --jsonl a line for each of the items.
+    """Prints a list; with --jsonl, one line for each of the items.
 
     found: what --json prints.
-    more: how to get what is left out; "" where nothing is.
+    items: what --jsonl prints.
+    text: prints it for people.
+    more: how to get the items that are left out; "" if there are none.
     """
     import msgspec
 
@@ -42,7 +48,11 @@ def tell_list(found: T, items: Sequence[object], text: Callable[[T], None], *, m
 
 
 def confirm(done: object, *sentences: str) -> None:
-    """The result of an act, which went well: people who want quiet need not hear it."""
+    """Confirms that an act succeeded. With --quiet, nothing is printed.
+
+    done: what --json prints.
+    sentences: what people read.
+    """
     if modes.machine:
         print_json(done)
     elif not modes.quiet:
@@ -51,14 +61,14 @@ def confirm(done: object, *sentences: str) -> None:
 
 
 def note(*sentences: str) -> None:
-    """What is good to know, on stderr."""
+    """Prints remarks on stderr, unless --quiet is given."""
     if not modes.quiet:
         for sentence in sentences:
             say(sentence, error=True)
 
 
 def print_json(value: object) -> None:
-    """One JSON value, on stdout unless records go there."""
+    """Prints one JSON value: on stdout, unless records go there."""
     import msgspec
 
     modes.printed = True
@@ -66,7 +76,7 @@ def print_json(value: object) -> None:
 
 
 def lines(texts: Iterable[str]) -> Callable[[object], None]:
-    """For `tell`: these lines."""
+    """A printer of these lines, for `tell`."""
 
     def text(_: object) -> None:
         for each in texts:

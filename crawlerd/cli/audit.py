@@ -1,4 +1,4 @@
-"""`crawlerd audit`: what people did."""
+"""`crawlerd audit`: lists what people have done."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 def audit(
     context: typer.Context,
-    since: Annotated[str, typer.Option(metavar="DURATION", help="Only what was done since so long, such as 7d.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="DURATION", help="Only what was done within this time, such as 7d.")
+    ] = "",
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=10_000)] = 100,
 ) -> None:
-    """List who paused, resumed and retried what, the newest last. Acts are kept for a year."""
+    """List who paused, resumed and retried what, the newest last. Entries are kept for a year."""
     try:
         start = time.time() - parse_duration(since) if since else 0.0
     except ValueError as error:
@@ -39,7 +41,7 @@ def audit(
 
 def _print(acts: Sequence[Act]) -> None:
     if not acts:
-        say("nobody has done anything")
+        say("the audit has no entries")
         return
     rows = [(local_time(each.at), each.by, each.act, shown(each.subject), shown(each.detail)) for each in acts]
     print_columns([("when", "by", "act", "on", "why"), *rows])

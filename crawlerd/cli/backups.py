@@ -1,4 +1,4 @@
-"""`crawlerd backup` and `crawlerd restore`: all that crawlerd keeps, as one."""
+"""`crawlerd backup` and `crawlerd restore`: copies of everything that crawlerd keeps."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from crawlerd.cli.tables import local_time
 
 def backup(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new directory.", autocompletion=completion.files)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory to create.", autocompletion=completion.files)
+    ],
     keep: Annotated[
         int | None,
         typer.Option(
-            "--keep", min=1, max=10_000, help="Make it in DIR, named by its time, and remove all but the newest N."
+            "--keep",
+            min=1,
+            max=10_000,
+            help="Create the backup inside DIR, named by its time, and remove all but the newest N.",
         ),
     ] = None,
 ) -> None:
-    """Copy the frontier and all sinks into a directory, checked, whether the daemon runs or not.
+    """Copy the frontier and all sinks into a directory and check the copies, whether the daemon runs or not.
 
-    DIR appears whole or not at all. The configuration and keys are not in it.
+    If the backup fails, DIR does not appear. The configuration and keys are not part of a backup.
     """
     from crawlerd.operations.backing_up import back_up
 
@@ -47,15 +52,14 @@ def restore(
     context: typer.Context,
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR", help="A backup that `crawlerd backup` has made.", autocompletion=completion.files
-        ),
+        typer.Argument(metavar="DIR", help="A backup made by `crawlerd backup`.", autocompletion=completion.files),
     ],
 ) -> None:
-    """Put the frontier and the sinks of a backup where the configuration has them, where nothing is; not while a
-    daemon runs.
+    """Restore the frontier and the sinks of a backup to their configured places. No daemon may run, and no files may be
+    there yet.
 
-    What was done since the backup is done again. Cut off at any point, it must be repeated: nothing starts before.
+    Work done since the backup is done again. If the command is interrupted, repeat it: until it has ended, nothing
+    starts.
     """
     from crawlerd.operations.putting_back import put_back
 
@@ -65,6 +69,6 @@ def restore(
             done,
             f"the frontier of {local_time(done.made_at)} is in {done.state_dir}",
             *(f"sink {name} is in {path}" for name, path in done.sinks.items()),
-            *(f"sink {name} is not in the backup: its imports read all there is next" for name in done.empty),
-            "what was charged to quotas since then is not known: where an API counts by the day, wait for its next day",
+            *(f"sink {name} is not in the backup: the next runs of its imports are full runs" for name in done.empty),
+            "quota used since the backup is unknown: if an API has a daily quota, wait until its next day",
         )

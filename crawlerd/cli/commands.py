@@ -1,5 +1,8 @@
-"""All commands, by name. Each is imported when it is asked for, and imports what it needs when it is called: `status`
-must not wait for `requests`."""
+"""All commands, by name.
+
+A command's module is imported when the command is used, and imports what it needs when it is called: `status` must not
+wait until `requests` is imported.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from typer.main import get_group
 from crawlerd.cli.common_options import add_common_options
 from crawlerd.cli.examples import add_examples
 
-# In the order of --help: the module and the function or group in it; after it, modules that add commands to the group.
+# In the order of --help. Each entry has the module and its function or group; after it come modules that add commands
+# to the group.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "import": ("imports.import_",),
     "init": ("init.init",),
@@ -51,10 +55,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 class Commands(Mapping[str, Any]):
-    """By name, as typer makes them."""
+    """The commands by name, as typer makes them, each made on first use."""
 
     def __init__(self, places: Mapping[str, tuple[str, ...]]) -> None:
-        """places: as `COMMANDS`."""
+        """places: where the commands are, as in `COMMANDS`."""
         self._places, self._made = places, dict[str, Any]()
 
     def __iter__(self) -> Iterator[str]:
@@ -85,9 +89,10 @@ def _made(name: str, place: str, *adding: str) -> Any:
 
 
 def finish(command: Any, words: tuple[str, ...]) -> None:
-    """Adds what every command has to one, and to those below it; to the root alone where those come later.
+    """Adds the common options and examples to a command and to all commands below it. The root's commands get them when
+    they are imported.
 
-    words: of the command.
+    words: the words that call the command.
     """
     add_common_options(command, words)
     add_examples(command, words)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def commands_of(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Each command that does something by itself, with its words; the root is "".
+    """Every command that does something by itself, with the words that call it ("" for the root).
 
     command: as `typer.main.get_command` makes it.
     """
@@ -26,8 +26,8 @@ def commands_of(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 
 def add_common_options(command: Any, words: tuple[str, ...]) -> None:
-    """To the root as to all that is below it, so that they can stand wherever people write them. A mere group takes
-    them, and leaves them to the help of its commands."""
+    """Adds the common options to a command. The root and all commands below it have them, so that people can write them
+    anywhere. A group that does nothing by itself accepts them, but shows them only in the help of its commands."""
     path, children = " ".join(words), getattr(command, "commands", {})
     output = OUTPUTS.get(path)
     own = {name for each in command.params for name in each.opts}
@@ -38,10 +38,10 @@ def add_common_options(command: Any, words: tuple[str, ...]) -> None:
 
 
 def _options(*, lists: bool) -> Iterator[TyperOption]:
-    yield _flag("--json", "json", "Print JSON, also for an error.")
+    yield _flag("--json", "json", "Print JSON; errors too are printed as JSON.")
     if lists:
-        yield _flag("--jsonl", "jsonl", "Print JSON, one item a line.")
-    yield _flag("--quiet", "quiet", "Print nothing but what was asked for, and errors.")
+        yield _flag("--jsonl", "jsonl", "Print JSON, one item per line.")
+    yield _flag("--quiet", "quiet", "Print only results and errors.")
     yield _flag("--no-progress", "progress", "Show no progress.", to=False)
 
 
@@ -55,7 +55,7 @@ def _flag(name: str, mode: str, text: str, *, to: bool = True) -> TyperOption:
         is_flag=True,
         default=False,
         expose_value=False,
-        is_eager=True,  # before another option is found to be wrong
+        is_eager=True,  # so that other options' errors are printed in this mode
         callback=given,
         help=text,
     )

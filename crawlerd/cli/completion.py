@@ -1,6 +1,6 @@
-"""What a shell offers for the words of a command: names from the configuration, numbers from the frontier.
+"""Shell completion: names from the configuration, and numbers from the frontier.
 
-Nothing here may fail, print or take long: what cannot be read offers nothing.
+Completion must not fail, print, or take long: if something cannot be read, there are no suggestions.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.reader_contract import FrontierReader
 
-MOST = 200  # words offered; who has more types a letter
+MOST = 200  # suggestions; with more than that, type another letter
 SUBJECTS = ("run", "task", "account", "import")
 
 
 def offered(find: Callable[[typer.Context], Iterable[object]]) -> Callable[..., list[str]]:
-    """Makes a completion of a function that gives all words: those that begin with what is typed, and do not stand in
-    the command yet."""
+    """Makes a completion function from a function that gives all words. It suggests the words that begin with what was
+    typed and are not yet in the command."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
         given = {str(word) for value in context.params.values() if isinstance(value, list | tuple) for word in value}
@@ -36,7 +36,7 @@ def offered(find: Callable[[typer.Context], Iterable[object]]) -> Callable[..., 
         try:
             root = context.find_root()
             root.params["config"] = Path(root.params.get("config") or "crawlerd.toml").expanduser()
-            with redirect_stdout(sys.stderr):  # a source may print where it is imported
+            with redirect_stdout(sys.stderr):  # a source may print when it is imported
                 found = list(map(str, find(context)))
             fitting = (word for word in found if word.startswith(incomplete) and word not in given)
             words = [word for word in fitting if word.isprintable()][:MOST]
@@ -49,7 +49,7 @@ def offered(find: Callable[[typer.Context], Iterable[object]]) -> Callable[..., 
 
 
 def files(incomplete: str) -> list[str]:
-    """No words: then a shell offers files."""
+    """No words: the shell then suggests files."""
     return []
 
 
@@ -70,7 +70,7 @@ def sinks(context: typer.Context) -> Iterable[str]:
 
 @offered
 def sources(context: typer.Context) -> Iterable[str]:
-    """Installed ones."""
+    """The installed sources."""
     from crawlerd.sources.registry import source_names
 
     return source_names()
@@ -78,10 +78,10 @@ def sources(context: typer.Context) -> Iterable[str]:
 
 @offered
 def streams(context: typer.Context) -> Iterable[str]:
-    """Those that the configuration names of the imports in the command, or of all imports."""
+    """The configured streams of the imports in the command, or of all imports."""
     given = [context.params.get(each) for each in ("names", "name", "import_name")]
     words = [word for each in given if each for word in ([each] if isinstance(each, str) else each)]
-    wanted = {*words, *context.args}  # where an option lacks its value, arguments are not sorted into parameters
+    wanted = {*words, *context.args}  # if an option has no value yet, click leaves arguments unparsed in `context.args`
     tables = _table(_document(context), "imports")
     for name, table in tables.items():
         if (
@@ -94,11 +94,11 @@ def streams(context: typer.Context) -> Iterable[str]:
 
 @offered
 def kinds(context: typer.Context) -> Iterable[str]:
-    """Those of the tasks that the import in the command has, or that all have."""
+    """The kinds of tasks of the import in the command, or of all imports."""
     from crawlerd.config.outline import outline
 
     path = config_path(context)
-    if outline(path) is None:  # it cannot be read, or takes long
+    if outline(path) is None:  # the description cannot be read, or reading takes too long
         return ()
     settings = read_settings(path, secrets=False)
     names = [name] if (name := context.params.get("name")) in settings.imports else list(settings.imports)
@@ -108,7 +108,7 @@ def kinds(context: typer.Context) -> Iterable[str]:
 
 @offered
 def keys(context: typer.Context) -> Iterable[str]:
-    """Tables and settings as they stand in the file."""
+    """The tables and settings that the file has."""
     for key, value in _document(context).items():
         yield key
         if isinstance(value, Mapping):
@@ -122,7 +122,7 @@ def pausable_kinds(context: typer.Context) -> Iterable[str]:
 
 @offered
 def pausable_names(context: typer.Context) -> Iterable[str]:
-    """Of the kind that stands before them."""
+    """The names of the kind that the command gives before them."""
     match context.params.get("kind"):
         case "import":
             return _names(context, "imports")
@@ -137,7 +137,7 @@ def pausable_names(context: typer.Context) -> Iterable[str]:
 
 @offered
 def subjects(context: typer.Context) -> Iterable[object]:
-    """What `why` can be asked about."""
+    """What `why` can explain: imports, accounts, runs and their keywords."""
     words = context.params.get("words") or ()
     match list(words):
         case []:
@@ -165,7 +165,7 @@ def runs(context: typer.Context) -> Iterable[int]:
 
 @offered
 def left_imports(context: typer.Context) -> Iterable[str]:
-    """Those that have run and are not configured."""
+    """Imports that have run and are no longer configured."""
     with _reader(context) as reader:
         return [each.name for each in reader.left_imports(list(_names(context, "imports")))]
 
@@ -184,21 +184,21 @@ def letter_groups(context: typer.Context) -> Iterable[str]:
 
 @offered
 def letter_kinds(context: typer.Context) -> Iterable[str]:
-    """Of the tasks that are dead letters."""
+    """The kinds of the tasks that are dead letters."""
     with _reader(context) as reader:
         return sorted({each.kind for each in reader.dead_groups(limit=MOST)})
 
 
 @offered
 def operations(context: typer.Context) -> Iterable[int]:
-    """Those under way."""
+    """The operations under way."""
     with _reader(context) as reader:
         return [each.id for each in reader.operations(limit=MOST) if each.ended_at is None]
 
 
 @offered
 def trees(context: typer.Context) -> Iterable[str]:
-    """Imports of AWS organizations."""
+    """The imports of AWS organizations."""
     from crawlerd.config.outline import outline
 
     found = outline(config_path(context))
@@ -236,7 +236,7 @@ def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _runs(context: typer.Context) -> list[int]:
-    """The newest ones."""
+    """The numbers of the newest runs."""
     from crawlerd.operations.run_history import RunsRequest
     from crawlerd.operations.run_history import runs as found_runs
 

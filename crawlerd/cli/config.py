@@ -1,4 +1,4 @@
-"""`crawlerd config …`: what the configuration says, and what is wrong with it."""
+"""`crawlerd config …`: shows the configuration, and finds errors in it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from crawlerd.operations.account_trial import AccountTrial
 
-SHOWN = 40  # accounts that work, a line each
+SHOWN = 40  # most accounts that are listed, of those that work
 
-config = typer.Typer(help="The configuration file.", no_args_is_help=True)
+config = typer.Typer(help="Check or print the configuration.", no_args_is_help=True)
 
 
 @config.command(name="check")
 def config_check(
     context: typer.Context,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask each account's API one request, within its limits.")
+        bool, typer.Option("--online", help="Also send one request to each account's API, within its limits.")
     ] = False,
 ) -> None:
-    """Say all that is wrong with the configuration, without starting anything. Every secret is looked up."""
+    """Report everything that is wrong with the configuration, without starting anything. Every secret is looked up."""
     with exit_codes():
         path = config_path(context)
         settings = read_settings(path)
@@ -77,7 +77,8 @@ def config_show(
     ] = "",
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
 ) -> None:
-    """Print all settings with the value that holds, a line each, as TOML. Of a key, only the place that has it."""
+    """Print every setting with its value in force, one per line, as TOML. For a secret, only the place it comes from is
+    printed."""
     from crawlerd.cli.results import Setting
     from crawlerd.config.toml_text import toml_value
     from crawlerd.config.value_origins import origins

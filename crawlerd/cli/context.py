@@ -1,4 +1,4 @@
-"""What every command needs of its invocation: the configuration, and the frontier to read."""
+"""What commands need first: the configuration, and a reader of the frontier."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-current: ContextVar[typer.Context] = ContextVar("current")  # of the command that is being performed
+current: ContextVar[typer.Context] = ContextVar("current")  # the context of the command that is running
 
 
 def config_path(context: typer.Context) -> Path:
-    """The configuration file, as the option -c names it. ConfigurationError when there is no folder to find it from."""
+    """The path of the configuration file, as the option -c gives it.
+
+    Raises ConfigurationError if the current directory does not exist any more.
+    """
     config = Path(context.find_root().params["config"])
     if not config.is_absolute():
         try:
@@ -44,7 +47,7 @@ def config_path(context: typer.Context) -> Path:
 
 
 def read_settings(config: Path, *, secrets: bool = True, ad_hoc: AdHoc | None = None) -> Settings:
-    """The configuration, checked, see `crawlerd.config.load.load`."""
+    """Reads and checks the configuration, see `crawlerd.config.load.load`."""
     from crawlerd.config.load import load
     from crawlerd.sources import registry
 
@@ -52,7 +55,7 @@ def read_settings(config: Path, *, secrets: bool = True, ad_hoc: AdHoc | None = 
 
 
 def read_for_sinks(config: Path) -> Settings:
-    """The configuration, for commands that open sinks: with secrets only where a sink's address is one."""
+    """Reads the configuration, for commands that open sinks: with secrets only if a sink's address is a secret."""
     settings = read_settings(config, secrets=False)
     if any(sink.type == "postgresql" for sink in settings.sinks.values()):
         return read_settings(config)
@@ -60,7 +63,7 @@ def read_for_sinks(config: Path) -> Settings:
 
 
 def tell_warnings(settings: Settings) -> None:
-    """What the configuration allows and should not, as log lines."""
+    """Logs warnings: what the configuration allows but should not."""
     if modes.quiet:
         return
     for warning in settings.warnings:
@@ -68,7 +71,7 @@ def tell_warnings(settings: Settings) -> None:
 
 
 def tell_renamed(settings: Settings) -> None:
-    """Imports that seem to have another name than before, as log lines. What is wrong with the frontier is not said."""
+    """Logs imports that seem to have been renamed. Problems with the frontier are not reported here."""
     from crawlerd.core.redaction import shown
     from crawlerd.operations.import_names import renamed
 
@@ -81,38 +84,38 @@ def tell_renamed(settings: Settings) -> None:
         return
     for each in found:
         old, new = shown(each.old), shown(each.new)
-        first = f"its last run has not ended: call it {old} again until it has; then " if each.under_way else ""
+        first = f"its last run has not ended: use the name {old} again until it has; then " if each.under_way else ""
         log.warning(
-            "import %s is not configured any more, and %s, which reads the same, has never run: renamed? %s"
+            "import %s is no longer configured, and %s, which reads the same, has never run: was it renamed? %s"
             "`crawlerd imports rename %s %s` moves sync points and history; it must be done before %s runs",
             old, new, first, old, new, new,
         )  # fmt: skip
 
 
 def state_directory(context: typer.Context) -> Path:
-    """Without reading the rest of the configuration."""
+    """The state directory. The rest of the configuration is not read."""
     from crawlerd.config.load import state_dir
 
     return state_dir(config_path(context))
 
 
 def socket_path(context: typer.Context) -> Path | None:
-    """Of the daemon's socket, as the configuration says."""
+    """The configured path of the daemon's socket; None if it has no socket."""
     from crawlerd.config.load import socket_path
 
     return socket_path(config_path(context))
 
 
 def daemon_of(context: typer.Context) -> Asked:
-    """Whom to ask of the configured state directory, whether one runs or not."""
+    """The daemon of the configured state directory, to send requests to; it need not be running."""
     from crawlerd.service.control import Asked
 
     return Asked(state_directory(context), socket_path(context))
 
 
 def running_pid(folder: Path) -> int | None:
-    """Of the crawlerd that uses a state directory; where that is hidden from this user, of the daemon at the socket.
-    None for none."""
+    """The process id of the crawlerd that uses a state directory; None if there is none. If this user cannot see that,
+    the process id of the daemon that answers at the socket."""
     from crawlerd.service.control import holder
 
     return holder(_asked(folder))
@@ -121,11 +124,12 @@ def running_pid(folder: Path) -> int | None:
 def by_daemon_or_here(
     daemon: Asked, method: str, path: str, answer: type[T], body: object, here: Callable[[str, float], T]
 ) -> T:
-    """What the daemon answers if one runs, else what `here` does to the files. Asks where a daemon has started between
-    the two.
+    """What the daemon answers if one runs, otherwise the result of `here`, which works on the files. If a daemon starts
+    in between, it is asked.
 
-    here: gets the user's name and the time, in Unix seconds.
-    method, path, answer, body: as of `must_ask`.
+    daemon: the daemon to ask.
+    method, path, answer, body: as in `must_ask`.
+    here: gets the user's name and the time in Unix seconds.
     """
     from crawlerd.service.control import holder, must_ask, user_name
 
@@ -142,8 +146,11 @@ def by_daemon_or_here(
 
 @contextmanager
 def writer_of(folder: Path) -> Iterator[Frontier]:
-    """The frontier of a state directory that nobody uses. FrontierLocked while a crawlerd does; FrontierError where
-    there is none and the environment names the directory: a slip there must not make one."""
+    """Opens the frontier of a state directory for writing.
+
+    Raises FrontierLocked while a crawlerd uses it. Raises FrontierError if there is no frontier and an environment
+    variable names the directory: a mistyped variable must not create one.
+    """
     from crawlerd.config.overrides import PREFIX
     from crawlerd.frontier import open_frontier
     from crawlerd.frontier.lock import StateLock
@@ -163,8 +170,8 @@ def writer_of(folder: Path) -> Iterator[Frontier]:
 
 @contextmanager
 def reader_of(folder: Path) -> Iterator[FrontierReader | None]:
-    """Of a state directory; None while there is no frontier in it. Where this user may not see its files, but use its
-    daemon's socket, that is read through."""
+    """Opens the frontier of a state directory for reading; None if there is none yet. A user who cannot read its files
+    but can use the daemon's socket reads through the daemon."""
     from crawlerd.frontier import open_reader
 
     reader = _through_socket(folder) or open_reader(folder)
@@ -187,7 +194,7 @@ def _through_socket(folder: Path) -> FrontierReader | None:
 
 
 def _asked(folder: Path) -> Asked:
-    """Who is asked by the command that is being performed."""
+    """The daemon that the running command asks."""
     from crawlerd.service.control import Asked
 
     context = current.get(None)
@@ -196,7 +203,7 @@ def _asked(folder: Path) -> Asked:
 
 @contextmanager
 def existing_reader(folder: Path) -> Iterator[FrontierReader]:
-    """Of a state directory that something was imported into; else Unknown."""
+    """Like `reader_of`. Raises Unknown if nothing has been imported into the state directory."""
     from crawlerd.operations.problem import Unknown
 
     with reader_of(folder) as reader:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from crawlerd.frontier.letter_filter import LetterFilter
     from crawlerd.frontier.reports import DeadGroup, DeadLetter
 
-dead = typer.Typer(help="Dead letters: tasks that are not retried by themselves.", no_args_is_help=True)
+dead = typer.Typer(
+    help="List, retry, drop and export dead letters: tasks that are no longer retried automatically.",
+    no_args_is_help=True,
+)
 
 
 @dead.command(name="list")
@@ -33,12 +36,13 @@ def dead_list(
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=GREATEST)] = 100,
     after: Annotated[int, typer.Option(help="Start after this id.", min=0, max=GREATEST)] = 0,
 ) -> None:
-    """List dead letters with their reasons. Letters of the same task are shown as one, the newest, with a count."""
+    """List dead letters with their reasons. Several letters of the same task are shown as one, the newest, with a
+    count."""
     from crawlerd.operations.problem import Unknown
 
     with exit_codes(), reader_of(state_directory(context)) as reader:
         if reader and which.import_name and reader.latest(which.import_name) is None:
-            raise Unknown(f"import {which.import_name} has not run yet, or there is none of that name")
+            raise Unknown(f"import {which.import_name} has not run yet, or does not exist")
         letters = reader.dead_letters(which, after=after, limit=limit, one_each=True) if reader else []
         more = f"there may be more: --after {letters[-1].id}" if len(letters) == limit else ""
         tell_list(letters, letters, lambda found: _print_letters(found, narrow=which.narrow), more=more)
@@ -71,9 +75,9 @@ def dead_groups(
     import_name: options.Import = None,
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=10_000)] = 50,
 ) -> None:
-    """List what dead letters have in common: one line for each failure, those with the most letters first.
+    """Group dead letters by failure: one line for each failure, the most frequent first.
 
-    Letters are of one group when source, kind, error class and status are the same, and so is the message without its
+    Letters form one group when source, kind, error class and status are the same, and so is the message apart from its
     digits, ids and quotations.
     """
     with exit_codes(), reader_of(state_directory(context)) as reader:
@@ -102,11 +106,11 @@ def _print_groups(groups: Sequence[DeadGroup]) -> None:
     print_columns([columns, *rows])
 
 
-HIDDEN = ("", "Permanent", "Transient")  # classes that say nothing to a reader
+HIDDEN = ("", "Permanent", "Transient")  # error classes that say nothing to people
 
 
 def failure_text(group: DeadGroup) -> str:
-    """Such as "HTTP 404: no such charge: *"."""
+    """The failure as text, such as "HTTP 404: no such charge: *"."""
     status = "" if group.status is None else f"HTTP {group.status}"
     name = "" if group.error_class in HIDDEN else group.error_class
     return ": ".join(part for part in (name, status, group.message) if part) or "no error text"
@@ -117,7 +121,7 @@ def dead_show(
     context: typer.Context,
     number: Annotated[int, typer.Argument(metavar="ID", min=1, max=GREATEST, autocompletion=completion.letters)],
 ) -> None:
-    """Show one dead letter, whole, as JSON."""
+    """Show one dead letter with all its details, as JSON."""
     import msgspec
 
     from crawlerd.operations.problem import Unknown

@@ -1,4 +1,4 @@
-"""`crawlerd dead retry` and `drop`: what matches is counted, a person agrees, and an operation does it."""
+"""`crawlerd dead retry` and `drop`: the command counts the matching letters, asks the user, and starts an operation."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from crawlerd.operations.dead import LettersRequest
     from crawlerd.service.control import Asked
 
-LOOK_SECONDS = 0.1  # between looks at what the daemon does
-TELL_SECONDS = 1.0  # between lines of progress on a terminal
-All = Annotated[bool, typer.Option("--all", help="Every dead letter.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many match, and change nothing.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until a daemon has done it.")]
+LOOK_SECONDS = 0.1  # seconds between two checks of what the daemon has done
+TELL_SECONDS = 1.0  # seconds between two lines of progress on a terminal
+All = Annotated[bool, typer.Option("--all", help="Select every dead letter.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation; required without a terminal.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print how many match, and change nothing.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the daemon to finish.")]
 
 
 @dead.command(name="retry")
@@ -45,7 +45,7 @@ def dead_retry(
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Make dead letters ready again, with all their attempts: those of these ids, or all that match."""
+    """Make dead letters ready again, with all their attempts. Select them by id, or by what they have in common."""
     _act(context, "retry", which, "", everything=everything, yes=yes, dry_run=dry_run, wait=not no_wait)
 
 
@@ -55,15 +55,16 @@ def dead_drop(
     context: typer.Context,
     which: LetterFilter,
     everything: All = False,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later. Asked for on a terminal.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the audit. On a terminal, you are asked for it.")] = "",
     yes: Yes = False,
     dry_run: DryRun = False,
     no_wait: NoWait = False,
 ) -> None:
-    """Give dead letters up for good: those of these ids, or all that match. What they are about stays missing."""
+    """Drop dead letters for good. Select them by id, or by what they have in common. The records that they would have
+    brought stay missing."""
     if not reason and not dry_run:
         if not _can_ask():
-            fail("--reason: say why they are dropped: others will want to know it", ExitCode.USAGE)
+            fail("give --reason: why these letters are dropped is kept in the audit", ExitCode.USAGE)
         reason = typer.prompt("Why are they dropped?", err=True)
     _act(context, "drop", which, reason, everything=everything, yes=yes, dry_run=dry_run, wait=not no_wait)
 
@@ -101,7 +102,7 @@ def _act(
         request = LettersRequest(which=which, reason=reason, expect=found.count, through=found.through)
         operation = carry_out(daemon, act, request, wait=wait)
         if operation.ended_at is None:
-            confirm(operation, f"operation {operation.id} does it: `crawlerd operations` shows how far it is")
+            confirm(operation, f"operation {operation.id} has started: `crawlerd operations` shows its progress")
         elif operation.state == "done":
             left = operation.seen - operation.done
             confirm(
@@ -125,7 +126,7 @@ LEFT = {
 
 
 def _counted(folder: Path, which: LetterFilter) -> LetterCount:
-    """How many match. Names the ids that no dead letter has."""
+    """How many letters match. Prints the ids that are not dead letters."""
     from crawlerd.frontier.reports import LetterCount
 
     with reader_of(folder) as reader:
@@ -140,7 +141,7 @@ def _counted(folder: Path, which: LetterFilter) -> LetterCount:
 
 
 def _only_ids(which: LetterFilter) -> bool:
-    """A person has named each of them."""
+    """Whether the user has named each of the letters."""
     from crawlerd.frontier.letter_filter import LetterFilter
 
     return which == LetterFilter(ids=which.ids)
@@ -153,7 +154,7 @@ def _can_ask() -> bool:
 def _ask(act: str, which: LetterFilter, count: int) -> None:
     what = f"{counted(count, 'dead letter')} ({which.text})"
     if not _can_ask():
-        fail(f"this would {act} {what}: add --yes to do so without being asked, or --dry-run", ExitCode.USAGE)
+        fail(f"this would {act} {what}: confirm with --yes, or use --dry-run", ExitCode.USAGE)
     if not typer.confirm(f"{act.capitalize()} {what}?", err=True):
         fail("nothing was changed", ExitCode.FAILED)
 
@@ -167,7 +168,10 @@ def _done(act: str, count: int) -> str:
 
 
 def carry_out(daemon: Asked, act: LetterAct, request: LettersRequest, *, wait: bool) -> OperationReport:
-    """By the daemon if one runs, else here."""
+    """Starts an operation: in the daemon if one runs, otherwise in this process.
+
+    wait: return when the operation has ended.
+    """
     from crawlerd.frontier.reports import OperationReport
 
     def here(by: str, now: float) -> OperationReport:
@@ -178,7 +182,7 @@ def carry_out(daemon: Asked, act: LetterAct, request: LettersRequest, *, wait: b
 
 
 def _here(folder: Path, act: LetterAct, request: LettersRequest, by: str, now: float) -> OperationReport:
-    """In this process, after what others have left undone."""
+    """Performs the operation in this process, after operations that were interrupted earlier."""
     from crawlerd.engine.bulk import chunks
     from crawlerd.operations.dead import begun
     from crawlerd.operations.dead import operation as found
@@ -203,10 +207,10 @@ def _here(folder: Path, act: LetterAct, request: LettersRequest, by: str, now: f
 
 
 def _followed(folder: Path, operation: OperationReport) -> OperationReport:
-    """As it has ended. Ctrl-C ends the waiting, and not the operation."""
+    """Waits for the end of an operation. Ctrl-C ends the waiting, not the operation."""
     told_at = time.monotonic()
     while operation.ended_at is None:
-        time.sleep(LOOK_SECONDS)  # the daemon is another process, and tells nobody
+        time.sleep(LOOK_SECONDS)  # the daemon is another process, and does not report to us
         with reader_of(folder) as reader:
             operation = (reader and reader.operation(operation.id)) or operation
         if time.monotonic() - told_at >= TELL_SECONDS and sys.stderr.isatty() and modes.shows_progress:

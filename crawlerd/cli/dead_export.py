@@ -1,4 +1,4 @@
-"""`crawlerd dead export` and `import`: dead letters are handed to other programs, and come back."""
+"""`crawlerd dead export` and `import`: hand dead letters to other programs, and take them back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.service.control import Asked
     from crawlerd.sinks.letter_queue import LetterQueue
 
-CHUNK = 500  # letters that are read, or retried, at once
+CHUNK = 500  # letters that are read or retried at once
 Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="A persist-queue directory.", autocompletion=completion.files)
 ]
@@ -39,9 +39,9 @@ def dead_export(
     everything: All = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Put copies of dead letters into a queue for other programs: those of these ids, or all that match.
+    """Put copies of dead letters into a queue for other programs. Select them by id, or by what they have in common.
 
-    The queue is a directory for `persistqueue.SQLiteAckQueue` with the JSON serializer. The letters stay.
+    The queue is a directory for `persistqueue.SQLiteAckQueue` with the JSON serializer. The letters stay dead letters.
     """
     options.must_be_narrow(which, "export", everything=everything)
     from crawlerd.cli.results import LettersExported
@@ -85,10 +85,10 @@ def _put_all(folder: Path, which: LetterFilter, through: int, queue: LetterQueue
 
 @dead.command(name="import")
 def dead_import(context: typer.Context, directory: Directory) -> None:
-    """Take exported dead letters back from a queue: they are retried, as `dead retry` does.
+    """Take exported dead letters back from a queue and retry them, as `dead retry` does.
 
-    An item is taken off the queue when its letter is ready again. What cannot be taken is listed, stays in the queue as
-    failed, and makes the exit code 1.
+    An item leaves the queue when its letter is ready again. Items that cannot be taken back are listed and stay in the
+    queue as failed; the exit code is then 1.
     """
     from crawlerd.cli.results import LettersTaken
     from crawlerd.sinks.letter_queue import letter_queue
@@ -125,7 +125,7 @@ def _take_back(daemon: Asked, queue: LetterQueue, items: list[tuple[Any, Any]]) 
     if ids:
         request = LettersRequest(which=LetterFilter(ids=ids), reason="taken back from a queue")
         operation = carry_out(daemon, "retry", request, wait=True)
-        if operation.state != "done":  # the items come again
+        if operation.state != "done":  # the items stay in the queue for the next time
             fail(f"operation {operation.id} is {operation.state}: {operation.error or 'cancelled'}", ExitCode.FAILED)
         done = operation.done
     for number, _, problem in problems:
@@ -138,14 +138,14 @@ def _take_back(daemon: Asked, queue: LetterQueue, items: list[tuple[Any, Any]]) 
 
 
 def _problem(reader: FrontierReader | None, item: Any) -> str | None:
-    """Why an item cannot be taken back."""
+    """Why an item cannot be taken back; None if it can."""
     number = item.get("id") if isinstance(item, dict) else None
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= GREATEST:
-        return f"it is no dead letter: {str(item)[:80]!r} has no `id` that is a number"
+        return f"it is not a dead letter: {str(item)[:80]!r} has no numeric `id`"
     letter = reader.dead_letter(number) if reader else None
     if letter is None:
         return f"there is no dead letter {number} any more: it was retried or dropped, or a later run has done its task"
     for field, value in (("run", letter.run), ("kind", letter.kind), ("payload", letter.payload)):
         if item.get(field) != value:
-            return f"dead letter {number} is another one, or was edited: its `{field}` differs"
+            return f"the item is not dead letter {number}, or was edited: its `{field}` differs"
     return None

@@ -1,4 +1,4 @@
-"""`crawlerd operations`: what is done to many dead letters at once, and how far it is."""
+"""`crawlerd operations`: retries and drops of many dead letters, and their progress."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
     from crawlerd.frontier.reports import OperationReport
 
-operations = typer.Typer(help="What is done to many dead letters at once.", invoke_without_command=True)
+operations = typer.Typer(help="List or cancel retries and drops of many dead letters.", invoke_without_command=True)
 
 
 @operations.callback()
 def operations_list(
     context: typer.Context,
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=500)] = 20,
-    before: Annotated[int | None, typer.Option(help="Only those before this one.", min=1, max=GREATEST)] = None,
+    before: Annotated[
+        int | None, typer.Option(help="Only operations with a lower number than this.", min=1, max=GREATEST)
+    ] = None,
 ) -> None:
-    """List retries and drops of dead letters, the newest first, with how far they are. They are kept for a year."""
+    """List retries and drops of dead letters with their progress, the newest first. They are kept for a year."""
     if context.invoked_subcommand:
         return
     with exit_codes(), reader_of(state_directory(context)) as reader:
@@ -59,7 +61,7 @@ def cancel(
     context: typer.Context,
     number: Annotated[int, typer.Argument(metavar="ID", min=1, max=GREATEST, autocompletion=completion.operations)],
 ) -> None:
-    """End an operation that is under way. What it has done stays done."""
+    """Cancel an operation that is under way. What it has done is kept."""
     from crawlerd.frontier.reports import OperationReport
     from crawlerd.operations.dead import cancel_act, not_under_way
     from crawlerd.operations.dead import operation as found

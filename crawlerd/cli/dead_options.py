@@ -1,4 +1,4 @@
-"""The options that say which dead letters are meant, as all commands of `crawlerd dead` have them."""
+"""The options that select dead letters, shared by all commands of `crawlerd dead`."""
 
 from __future__ import annotations
 
@@ -27,43 +27,49 @@ Ids = Annotated[
     list[int] | None, typer.Argument(metavar="[ID]...", min=1, max=GREATEST, autocompletion=completion.letters)
 ]
 Import = Annotated[
-    str | None, typer.Option("--import", help="Only those of one import.", autocompletion=completion.imports)
+    str | None, typer.Option("--import", help="Only letters of one import.", autocompletion=completion.imports)
 ]
 Account = Annotated[
     str | None,
-    typer.Option("--account", help="Only those of an account and its parts.", autocompletion=completion.accounts),
+    typer.Option("--account", help="Only letters of an account and its parts.", autocompletion=completion.accounts),
 ]
 Kind = Annotated[
     str | None,
     typer.Option(
-        "--kind", help="Only tasks of one kind, such as stripe.charges.", autocompletion=completion.letter_kinds
+        "--kind",
+        help="Only letters of one kind of task, such as stripe.charges.",
+        autocompletion=completion.letter_kinds,
     ),
 ]
 Stream = Annotated[
-    str | None, typer.Option("--stream", help="Only those of one stream.", autocompletion=completion.streams)
+    str | None, typer.Option("--stream", help="Only letters of one stream.", autocompletion=completion.streams)
 ]
 Group = Annotated[
     str | None,
     typer.Option(
-        "--group", help="Only those of one group of `crawlerd dead groups`.", autocompletion=completion.letter_groups
+        "--group", help="Only letters of one group of `crawlerd dead groups`.", autocompletion=completion.letter_groups
     ),
 ]
-Error = Annotated[str | None, typer.Option("--error", help="Only those whose error has this text, in any case.")]
+Error = Annotated[
+    str | None, typer.Option("--error", help="Only letters whose error contains this text; case is ignored.")
+]
 Since = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="Only those since then: a time, or how long ago, such as 2h.")
+    str,
+    typer.Option("--since", metavar="TIME", help="Only letters since this time: a date, or how long ago, such as 2h."),
 ]
 Until = Annotated[
-    str, typer.Option("--until", metavar="TIME", help="Only those before then: a time, or how long ago, such as 2h.")
+    str,
+    typer.Option("--until", metavar="TIME", help="Only letters before this time: a date, or how long ago, such as 2h."),
 ]
 Run = Annotated[
     int | None,
-    typer.Option("--run", help="Only those of one run.", min=1, max=GREATEST, autocompletion=completion.runs),
+    typer.Option("--run", help="Only letters of one run.", min=1, max=GREATEST, autocompletion=completion.runs),
 ]
 
 
 def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that make a filter, in the place of its parameter `which`, which gets the filter. A
-    command that acts on letters also takes their ids: one with --all, the parameter `everything`."""
+    """Gives a command the options of a filter; its parameter `which` gets the filter. A command that has the parameter
+    `everything` (--all) also takes the ids of letters."""
     own = inspect.signature(command).parameters
     hints = get_type_hints(command, include_extras=True, localns={"LetterFilter": object})
     parameters: list[inspect.Parameter] = []
@@ -85,9 +91,9 @@ def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def must_be_narrow(which: LetterFilter, act: str, *, everything: bool) -> None:
-    """Fails unless it is said which letters are meant, or that all are."""
+    """Ends the command unless its options select letters, or --all selects every one, but not both."""
     if which.narrow == everything:
-        fail(f"specify the dead letters to {act} by id or by what they have in common, or use --all", ExitCode.USAGE)
+        fail(f"specify the dead letters to {act}, by id or by options such as --import, or use --all", ExitCode.USAGE)
 
 
 def _filter(
@@ -102,7 +108,7 @@ def _filter(
     until: Until = "",
     run: Run = None,
 ) -> LetterFilter:
-    """What was asked for."""
+    """The filter that the options make."""
     from crawlerd.frontier.letter_filter import LetterFilter
 
     now = time.time()
@@ -121,7 +127,7 @@ def _filter(
 
 
 def _time(option: str, text: str, now: float) -> float | None:
-    """Unix seconds."""
+    """A time option as Unix seconds."""
     if not text:
         return None
     with suppress(ValueError):

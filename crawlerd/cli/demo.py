@@ -1,4 +1,4 @@
-"""`crawlerd demo`: a whole import from the local API, watched, measured at the server, and checked."""
+"""`crawlerd demo`: a whole import from a local API, shown as it runs, measured at the server, and checked."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 FOLDER = Path("crawlerd-demo")
 ACCOUNTS, CUSTOMERS, RATE = 4, 600, 25
 FAULTS = 0.01
-KILL_SECONDS = 60.0  # the import that is to be killed must have come half-way by then
+KILL_SECONDS = 60.0  # seconds within which the import to be killed must be halfway
 
 
 def demo(
-    kill: Annotated[bool, typer.Option("--kill", help="Kill the import half-way with SIGKILL, and resume it.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill the import halfway with SIGKILL, and resume it.")] = False,
     page: Annotated[
-        bool, typer.Option("--page", help="Afterwards, go on as a daemon, and show its page until Ctrl-C.")
+        bool, typer.Option("--page", help="Afterwards, run a daemon that serves its page until Ctrl-C.")
     ] = False,
 ) -> None:
     """Import from a local API into ./crawlerd-demo: no configuration, no network, under a minute."""
     from rich.console import Console
 
     with exit_codes():
-        if find_spec("aiohttp") is None:  # which the local API needs, in a process of its own
+        if find_spec("aiohttp") is None:  # the local API needs it; it runs in a process of its own
             fail("the demo's local API needs aiohttp: pip install 'crawlerd[demo]'", ExitCode.FAILED)
         console = Console(stderr=modes.machine, quiet=modes.quiet)
         log_to(console, "error")
@@ -55,13 +55,13 @@ def demo(
 
 
 def demonstrate(console: Console, *, kill: bool, page: bool = False) -> ExitCode:
-    """Runs the demo in ./crawlerd-demo, each time from the start."""
+    """Runs the demo in ./crawlerd-demo, from the start each time."""
     from crawlerd.cli.demo_page import free_address, serve
     from crawlerd.cli.report_text import print_report
     from crawlerd.demo.server import running
 
     if FOLDER.exists() and not (FOLDER / "crawlerd.toml").exists():
-        raise CrawlerdError(f"{FOLDER.absolute()} exists and is not a demo's: run it in another folder")
+        raise CrawlerdError(f"{FOLDER.absolute()} exists and was not made by a demo: run the demo in another folder")
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     with running(
@@ -94,7 +94,10 @@ def _numbers() -> range:
 
 
 def _configure(server: Server, address: str | None) -> Path:
-    """address: where a daemon is to show its page; None for no daemon."""
+    """Writes the configuration of the demo.
+
+    address: where a daemon serves its page; None for no daemon.
+    """
     from crawlerd.cli.demo_page import EVERY
     from crawlerd.demo.objects import STREAMS
 
@@ -119,7 +122,7 @@ def _configure(server: Server, address: str | None) -> Path:
 
 
 def _import_and_kill(config: Path, server: Server, console: Console) -> None:
-    """Starts the import as a process of its own, and kills it (SIGKILL) when half of the requests have been served."""
+    """Starts the import as a process of its own, and kills it (SIGKILL) when it has made half of its requests."""
     half = ACCOUNTS * _requests() // 2
     command = [sys.executable, "-P", "-m", "crawlerd", "-c", str(config), "import", "--all"]
     console.print("starting the import as a process of its own …")
@@ -131,7 +134,7 @@ def _import_and_kill(config: Path, server: Server, console: Console) -> None:
             except subprocess.TimeoutExpired:
                 continue
         process.send_signal(signal.SIGKILL)
-    begin = "\n" if console.is_terminal else ""  # the cursor stands where the killed one left it
+    begin = "\n" if console.is_terminal else ""  # the killed process left the cursor at the end of a line
     console.print(f"{begin}killed it (SIGKILL) after {served:,} served requests; resuming:", highlight=False)
 
 
@@ -140,7 +143,7 @@ def _served(stats: Stats) -> int:
 
 
 def _requests() -> int:
-    """About how many requests an account takes: a page a hundred objects, and one a customer."""
+    """About how many requests an account takes: one for every hundred objects, and one for every customer."""
     from crawlerd.demo.objects import STREAMS
 
     return CUSTOMERS + sum(-(-stream.count(CUSTOMERS) // 100) for stream in STREAMS.values() if not stream.parent)
@@ -186,7 +189,7 @@ def _print(found: DemoReport, console: Console) -> None:
         "SELECT account, currency, sum(amount) FROM stripe_charges_view GROUP BY 1, 2",
     )
     console.print(
-        f"\nimported: {found.records:,} records, {found.missing} missing, {found.extra} too many\n"
+        f"\nimported: {found.records:,} records, {found.missing} missing, {found.extra} unexpected\n"
         f"rate, as the server saw it: {found.share:.1%} of what is permitted from each account's first request to its "
         f"last, {found.throttled} requests answered 429 of {found.requests:,}\n"
         f"database: {found.database}\nconfiguration: {found.configuration}\n\ntry:",

@@ -1,4 +1,4 @@
-"""`crawlerd demo --page`: a daemon that goes on with the demo's imports, for whoever looks at its page."""
+"""`crawlerd demo --page`: a daemon that repeats the demo's imports, so that its page has something to show."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-EVERY = "1m"  # an import starts, so that something moves
-START_SECONDS = 60.0  # within which the daemon answers
-END_SECONDS = 30.0  # that it is given to end well
+EVERY = "1m"  # how often an import starts
+START_SECONDS = 60.0  # seconds within which the daemon must answer
+END_SECONDS = 30.0  # seconds that it gets to end cleanly
 
 
 def free_address() -> str:
-    """Of this machine alone, where nobody listens."""
+    """A free port on this machine, as HOST:PORT."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return f"127.0.0.1:{found.getsockname()[1]}"
 
 
 def serve(config: Path, address: str, console: Console) -> ExitCode:
-    """Until somebody ends it: Ctrl-C or SIGTERM."""
+    """Runs the daemon until Ctrl-C or SIGTERM."""
     before = signal.signal(signal.SIGTERM, _end)
     command = [sys.executable, "-P", "-m", "crawlerd", "-c", str(config), "--quiet", "run"]
     process = subprocess.Popen(command)  # noqa: S603 - our own interpreter and module
@@ -61,7 +61,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _answers(address: str, process: subprocess.Popen[bytes]) -> bool:
-    """False when the daemon has ended instead, or does not answer in time."""
+    """Whether the daemon answers in time. False too if it has ended."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(subprocess.TimeoutExpired):

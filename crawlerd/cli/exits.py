@@ -1,4 +1,4 @@
-"""How commands end: their exit codes, and what is told of errors."""
+"""How commands end: their exit codes, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 class ExitCode(IntEnum):
     """All exit codes of all commands."""
 
-    DONE = 0  # of `import`: every run is complete
+    DONE = 0  # for `import`: every run is complete
     FAILED = 1
-    USAGE = 2  # also typer's own, for what it cannot parse
-    INCOMPLETE = 3  # every run has ended, not all are complete
-    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API or the daemon does not answer, or no daemon runs where one is needed
+    USAGE = 2  # typer's code too, for arguments that it cannot parse
+    INCOMPLETE = 3  # every run has ended, but not all are complete
+    UNAVAILABLE = 69  # EX_UNAVAILABLE: an API or the daemon does not answer, or no daemon runs and one is needed
     DISK = 74  # EX_IOERR of sysexits.h
     LOCKED = 75  # EX_TEMPFAIL
     CONFIGURATION = 78  # EX_CONFIG
@@ -42,7 +42,7 @@ class ExitCode(IntEnum):
     READER_GONE = 141  # as shells report a SIGPIPE
 
 
-# The HTTP status that the API answers with where the same is wrong.
+# The HTTP status with which the API answers in the same case.
 STATUS = {
     ExitCode.FAILED: 409,
     ExitCode.USAGE: 400,
@@ -69,7 +69,10 @@ def _say_why(line: str) -> None:
 
 @contextmanager
 def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
-    """Every error that is ours becomes a message on stderr and its exit code. tell: gets its lines."""
+    """Turns each error of crawlerd into a message on stderr and its exit code.
+
+    tell: gets the lines of the message.
+    """
     try:
         yield
     except (ConfigurationError, FrontierTooNew, FrontierRefused, FrontierUnusable) as error:
@@ -77,12 +80,12 @@ def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
     except FrontierLocked as error:
         fail(error, ExitCode.LOCKED, tell)
     except ReaderGone as error:
-        text = f"{error}; the import has not ended, and the next one writes all there is again"
+        text = f"{error}; the import has not ended, and the next one writes everything again"
         fail(text, ExitCode.READER_GONE, tell)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK, tell)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: put that right, then start again", ExitCode.DISK, tell)
+        fail(f"{error}; nothing is lost: fix that, then start again", ExitCode.DISK, tell)
     except DaemonUnavailable as error:
         fail(error, ExitCode.UNAVAILABLE, tell)
     except CrawlerdError as error:
@@ -90,9 +93,10 @@ def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
 
 
 def fail(message: object, code: ExitCode, tell: Callable[[str], None] = _say_why) -> NoReturn:
-    """Ends the command with a message on stderr, and with the same as a problem on stdout where a program reads that.
+    """Ends the command with a message on stderr; with --json, also with a problem on stdout.
 
     message: a text, or the error.
+    tell: gets the lines of the message.
     """
     for line in str(message).split("\n"):
         tell(line)
@@ -101,9 +105,10 @@ def fail(message: object, code: ExitCode, tell: Callable[[str], None] = _say_why
 
 
 def tell_problem(message: object, code: int, status: int | None = None) -> None:
-    """The error as the API has it, as one line of JSON on stdout, unless a result stands there.
+    """Prints an error as one line of JSON on stdout, in the API's format. Does nothing without --json, or if a result
+    was printed already.
 
-    status: of HTTP; by default what fits the error and the exit code.
+    status: the HTTP status; None for the one that fits the error and the exit code.
     """
     if not modes.machine or modes.printed:
         return
@@ -125,7 +130,7 @@ def tell_problem(message: object, code: int, status: int | None = None) -> None:
 
 
 def _status(message: object, code: int) -> tuple[int, str]:
-    """HTTP's number for what is wrong, and its words."""
+    """The HTTP status that fits an error, and its title."""
     from crawlerd.operations.problem import DaemonRefused, Refused, Unknown
 
     match message:

@@ -1,4 +1,4 @@
-"""`crawlerd import` beside a daemon: asks it to run the imports now, and follows them to their end."""
+"""`crawlerd import` while a daemon runs: asks it to run the imports now, and follows the runs to their end."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from crawlerd.operations.run_history import RunRequest
 
 LOOK_SECONDS = 0.5
-TELL_SECONDS = 10.0  # between lines
+TELL_SECONDS = 10.0  # seconds between lines of progress
 
 
 def start(
     daemon: Asked, names: Sequence[str], request: RunRequest, console: Console
 ) -> tuple[dict[str, list[int]], dict[str, str]]:
-    """Asks for a run of each import. The runs that are under way then, and why others could not start, by import."""
+    """Asks the daemon for a run of each import.
+
+    Returns, by import, the runs that are now under way, and the reasons why others could not start.
+    """
     runs: dict[str, list[int]] = {}
     not_started: dict[str, str] = {}
     few, resumed = len(names) <= EACH_SHOWN, 0
@@ -65,13 +68,13 @@ def start(
 
 
 def run_and_follow(daemon: Asked, names: Sequence[str], request: RunRequest, console: Console) -> Outcome:
-    """The same, and waits for the end of the runs. Ctrl-C ends the waiting, and not the runs."""
+    """Like `start`, then waits for the end of the runs. Ctrl-C ends the waiting, not the runs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         runs, not_started = start(daemon, names, request, console)
         _wait(daemon, [run for each in runs.values() for run in each], console)
     except KeyboardInterrupt:
-        console.print("not followed any more; the daemon goes on: see `crawlerd why NAME`", highlight=False)
+        console.print("stopped following; the runs go on in the daemon: see `crawlerd why NAME`", highlight=False)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, before)
@@ -89,7 +92,7 @@ def _wait(daemon: Asked, numbers: Sequence[int], console: Console) -> None:
                 if line != told:
                     console.print(line, highlight=False, markup=False)
                 told = line
-        time.sleep(LOOK_SECONDS)  # the daemon is another process, and tells nobody; Ctrl-C ends it
+        time.sleep(LOOK_SECONDS)  # the daemon is another process, and does not report to us; Ctrl-C ends the waiting
 
 
 def _line_of_all(left: Sequence[RunReport], numbers: Sequence[int]) -> str:

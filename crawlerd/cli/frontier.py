@@ -12,7 +12,7 @@ from crawlerd.cli.answers import confirm, lines, tell
 from crawlerd.cli.context import state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes
 
-frontier = typer.Typer(help="The database of runs and tasks.", no_args_is_help=True)
+frontier = typer.Typer(help="Check, back up, restore or shrink the database of runs and tasks.", no_args_is_help=True)
 
 
 @frontier.command(name="check")
@@ -20,13 +20,15 @@ def frontier_check(
     context: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A backup, instead of what is in use.", autocompletion=completion.files),
+        typer.Argument(
+            metavar="FILE", help="Check this backup, not the frontier in use.", autocompletion=completion.files
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Compare the indexes with their tables as well.")] = False,
 ) -> None:
-    """Check that the file is sound, each task in one place, and every counter right.
+    """Check that the file is sound, that each task is in one place, and that every counter is right.
 
-    Exit codes: 0 all of it holds, 1 what does not is printed.
+    Exit codes: 0 all checks pass, 1 the failed checks are printed.
     """
     from crawlerd.cli.results import Checked
     from crawlerd.frontier import check, check_file
@@ -43,7 +45,7 @@ def frontier_check(
 
 @frontier.command(name="vacuum")
 def frontier_vacuum(context: typer.Context) -> None:
-    """Give the space of tasks that are done back to the disk; not while a daemon runs."""
+    """Return the space of finished tasks to the disk. No daemon may be running."""
     from crawlerd.cli.results import Shrunk
     from crawlerd.frontier import vacuum
 
@@ -57,50 +59,48 @@ def frontier_restore(
     context: typer.Context,
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help="A backup, or another copy of a frontier.", autocompletion=completion.files
-        ),
+        typer.Argument(metavar="FILE", help="A backup or other copy of a frontier.", autocompletion=completion.files),
     ],
 ) -> None:
-    """Put a copy of FILE in the frontier's place; not while a daemon runs.
+    """Replace the frontier with a copy of FILE. No daemon may be running.
 
-    What was done after FILE was made is done again; records reach the sinks once all the same. What quotas were
-    charged since is forgotten.
+    Work done after FILE was made is done again; records still reach the sinks only once. Quota used since then is
+    forgotten.
     """
     from crawlerd.cli.results import Replaced
     from crawlerd.frontier import restore
 
     with exit_codes():
         aside = restore(state_directory(context), file)
-        what = f"; what was there is {aside} now" if aside else ""
+        what = f"; the old frontier is now {aside}" if aside else ""
         confirm(Replaced(aside=str(aside) if aside else None), f"restored from {file}{what}")
 
 
 @frontier.command(name="new")
 def frontier_new(
     context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Also when there is a usable one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if the existing frontier is usable.")] = False,
 ) -> None:
-    """Let the next start begin with an empty frontier; not while a daemon runs.
+    """Set the frontier aside, so that the next start begins with an empty one. No daemon may be running.
 
-    What was imported stays in the sinks; the next run of each import is a full one.
+    Imported records stay in the sinks; the next run of each import is a full one.
     """
     from crawlerd.cli.results import Replaced
     from crawlerd.frontier import begin_new
 
     with exit_codes():
         aside = begin_new(state_directory(context), force=force)
-        what = f"; what was there is {aside} now" if aside else ""
+        what = f"; the old frontier is now {aside}" if aside else ""
         confirm(Replaced(aside=str(aside) if aside else None), f"the next start begins a new frontier{what}")
 
 
 @frontier.command(name="backup")
 def frontier_backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.", autocompletion=completion.files)],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to create.", autocompletion=completion.files)],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Copy the frontier as it is at this moment into a file, whether the daemon runs or not."""
+    """Copy the current frontier into a file, whether the daemon runs or not."""
     from crawlerd.cli.results import FileWritten
     from crawlerd.frontier import backup
 

@@ -1,4 +1,4 @@
-"""A screen of its own on a terminal, and keys; whatever ends the command, the terminal is as it was before."""
+"""The terminal's alternate screen, and its keys. However the command ends, the terminal is restored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-# What terminals send. Longer ones first: one may begin with another.
+# What terminals send for keys. Longer sequences come first, since one may begin with another.
 KEYS = {
     b"\x1b[5~": "page up", b"\x1b[6~": "page down", b"\x1b[1~": "home", b"\x1b[4~": "end",
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down",
@@ -32,7 +32,8 @@ KEYS = {
 
 @contextmanager
 def full_screen(console: Console) -> Iterator[FullScreen]:
-    """A signal that ends the command ends the block first, and then the process, as it would have without this."""
+    """A full screen, for a `with` block. A signal that ends the command first ends the block, and then the process, as
+    it would have without this."""
     screen = FullScreen(console)
     before = {number: signal.signal(number, screen.noted) for number in (*ENDING, signal.SIGTSTP, signal.SIGWINCH)}
     try:
@@ -50,9 +51,7 @@ def full_screen(console: Console) -> Iterator[FullScreen]:
 
 
 class FullScreen:
-    """
-    ended: the signal that came to end the command; 0 as long as none did.
-    """
+    """ended: the signal that is ending the command; 0 if there was none."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,7 +65,7 @@ class FullScreen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines, as they are now."""
+        """Columns and lines of the terminal now."""
         return self._console.width, self._console.height
 
     def draw(self, lines: Iterable[Text]) -> None:
@@ -77,7 +76,7 @@ class FullScreen:
         self.draw([Text(text)])
 
     def pressed(self) -> list[str]:
-        """Waits for keys, a look that is over, another size or a signal; the keys that were pressed."""
+        """Waits for keys, for new content, a change of size or a signal. Returns the keys that were pressed."""
         files = [self._wakes] if self._stdin is None else [self._wakes, self._stdin]
         ready, _, _ = select.select(files, [], [])
         if self._wakes in ready:
@@ -97,21 +96,23 @@ class FullScreen:
         return keys_in(typed)
 
     def wake(self) -> None:
-        """From any thread: there is something new to draw."""
+        """Says that there is new content to draw. May be called from any thread."""
         with suppress(OSError):
             os.write(self._waking, b".")
 
     def noted(self, number: int, frame: FrameType | None) -> None:
-        """Only notes the signal: an exception that comes anywhere could come where the terminal is given back."""
+        """A signal handler that only notes the signal: an exception could interrupt the code that restores the
+        terminal."""
         if number in ENDING:
             self.ended = signal.Signals(number)
-            signal.signal(number, signal.SIG_DFL)  # a second one ends it even if the terminal takes nothing
+            # a second signal ends the process even if the terminal does not respond
+            signal.signal(number, signal.SIG_DFL)
         elif number == signal.SIGTSTP:
             self._stopped = True
         self.wake()
 
     def enter(self) -> None:
-        """The terminal has this screen, and sends keys as they are pressed."""
+        """Switches to the alternate screen; the terminal then sends each key as it is pressed."""
         if self._stdin is not None:
             self._attributes = termios.tcgetattr(self._stdin)
             tty.setcbreak(self._stdin, termios.TCSANOW)
@@ -119,7 +120,7 @@ class FullScreen:
         self._live.start()
 
     def leave(self) -> None:
-        """It is as it was before."""
+        """Restores the terminal."""
         live, self._live = self._live, None
         try:
             if live:
@@ -127,7 +128,7 @@ class FullScreen:
         finally:
             attributes, self._attributes = self._attributes, None
             if self._stdin is not None and attributes is not None:
-                with suppress(termios.error):  # it is gone
+                with suppress(termios.error):  # the terminal is gone
                     termios.tcsetattr(self._stdin, termios.TCSANOW, attributes)
 
     def close(self) -> None:
@@ -136,7 +137,7 @@ class FullScreen:
         os.close(self._wakes)
 
     def _stop(self) -> None:
-        """Ctrl-Z: the shell gets its terminal as it was, until it continues this process."""
+        """Handles Ctrl-Z: restores the terminal for the shell until the process is continued."""
         self._stopped = False
         self.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
@@ -146,7 +147,7 @@ class FullScreen:
 
 
 def keys_in(typed: bytes) -> list[str]:
-    """The keys that a terminal has sent; what is none of ours is left out."""
+    """The keys that a terminal has sent. Unknown ones are left out."""
     found: list[str] = []
     while typed:
         code = next((each for each in KEYS if typed.startswith(each)), None)

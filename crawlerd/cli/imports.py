@@ -1,4 +1,4 @@
-"""`crawlerd import`: runs imports in the foreground, until they have ended, are paused, or a signal comes."""
+"""`crawlerd import`: runs imports in the foreground until they end or are paused, or a signal comes."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from crawlerd.service.control import Asked
     from crawlerd.service.foreground import Patience
 
-WAIT = "5m"  # by default, for an API that does not answer
-ENDED = ("completed", "not complete", "completed with dead letters")  # states of a report that nothing is left of
-RESUMED_SHOWN = 10  # imports, each in a line of its own
+WAIT = "5m"  # default of --wait, for an API that does not answer
+ENDED = ("completed", "not complete", "completed with dead letters")  # states in which no work is left
+RESUMED_SHOWN = 10  # imports that each get a line of their own
 
 
 def import_(
@@ -52,48 +52,48 @@ def import_(
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="Read what has changed since then, whatever was read before."),
+        typer.Option("--since", metavar="TIME", help="Read what has changed since this time; sync points are ignored."),
     ] = None,
     streams: Annotated[
         list[str] | None,
         typer.Option(
             "--stream",
             metavar="STREAM",
-            help="With --full, --since or --sample: of this stream alone.",
+            help="With --full, --since or --sample: only this stream.",
             autocompletion=completion.streams,
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(metavar="COUNT", min=1, max=10_000, help="Read the first records of each stream alone."),
+        typer.Option(metavar="COUNT", min=1, max=10_000, help="Read only the first COUNT records of each stream."),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Tell what it would take, and start nothing: requests, time, quotas.")
+        bool, typer.Option("--plan", help="Print the requests, time and quota that it would take, and start nothing.")
     ] = False,
     settings_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Another value of a setting of the imports, for this run."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the imports for this run."),
     ] = None,
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="Stop when an API has not answered for this long.")
     ] = WAIT,
     at_most: Annotated[
         str | None,
-        typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start goes on from there."),
+        typer.Option("--for", metavar="DURATION", help="Stop after this time; the next start resumes the run."),
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="While a daemon runs: ask it for the run, and do not wait for its end.")
+        bool, typer.Option("--no-wait", help="If a daemon runs: start the run there and do not wait for its end.")
     ] = False,
 ) -> None:
     """Run imports to their end in the foreground; an interrupted run is resumed.
 
-    While a daemon runs, ask that for the run and follow it: Ctrl-C ends the following, and not the run.
+    If a daemon runs, it is asked for the run, and this command follows it: Ctrl-C then ends the following, not the run.
 
-    With a sink of the type stdout, records go there, and the report to stderr.
-    A run with --since, --sample or --set is an ad hoc one: it publishes no sync points and tombstones nothing.
+    With a sink of the type stdout, records go to stdout, and the report to stderr. A run with --since, --sample or
+    --set is an ad hoc run: it publishes no sync points and writes no tombstones.
 
-    Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer,
-    130 interrupted, 141 nobody reads stdout any more.
+    Exit codes: 0 complete, 3 ended but not complete (or stopped by --for), 1 failed, 69 an API does not answer, 130
+    interrupted, 141 stdout has no reader any more.
     """
     from rich.console import Console
 
@@ -104,11 +104,12 @@ def import_(
     console = Console(stderr=True, quiet=modes.quiet)
     with exit_codes():
         patience = Patience(_seconds("--wait", wait), math.inf if at_most is None else _seconds("--for", at_most))
-        with redirect_stdout(sys.stderr):  # a source may print, where it is imported and where a run begins
+        with redirect_stdout(sys.stderr):  # a source may print when it is imported and when a run begins
             request = _request(full, allow_shrink, streams or (), since, sample)
             ad_hoc = _ad_hoc(None if everything else names or (), settings_ or ())
             daemon = _daemon(context)
-            alone = daemon is None and not plan  # keys are for the user that sends requests, who may be the only one
+            # only the user that sends requests needs the keys, and may be the only one who can read them
+            alone = daemon is None and not plan
             try:
                 settings = read_settings(config_path(context), secrets=alone, ad_hoc=ad_hoc)
             except ConfigurationError as error:
@@ -121,7 +122,7 @@ def import_(
             if everything and names:
                 fail("specify the imports to run, or use --all; not both", ExitCode.USAGE)
             if not chosen:
-                known = ", ".join(settings.imports) or "none is configured"
+                known = ", ".join(settings.imports) or "no import is configured"
                 fail(f"specify the imports to run, or use --all ({known})", ExitCode.USAGE)
             for name in [each for each in chosen if each not in settings.imports]:
                 known = instead(name, settings.imports)
@@ -140,7 +141,9 @@ def import_(
                 fail(f"{what}, and a daemon is running: stop it first", ExitCode.LOCKED)
             if daemon is None and no_wait:
                 used = settings.daemon.state_dir
-                raise DaemonUnavailable(f"--no-wait asks a daemon for the run, and none uses {used}: `crawlerd run`")
+                raise DaemonUnavailable(
+                    f"--no-wait needs a running daemon, and none uses {used}: start it with `crawlerd run`"
+                )
             _log(console, settings)
             tell_warnings(settings)
             tell_renamed(settings)
@@ -150,22 +153,22 @@ def import_(
             _ask_and_end(daemon, chosen, request, console, no_wait=no_wait)
         _tell(outcome, bool(piped))
         if piped and not modes.machine and outcome.report["state"] not in ENDED:
-            text = "has another reader each time: what goes there is not resumed, but begins again"
+            text = "cannot resume, since its reader changes each time: the next import writes everything again"
             say(f"sinks.{piped[0]} {text}", error=True)
         raise typer.Exit(outcome.exit_code)
 
 
 def _tell_wrong(error: ConfigurationError, console: Console) -> None:
-    """The daemon uses the configuration that it has read, which was right."""
+    """Prints that the file is wrong. The daemon still uses the valid configuration that it has read before."""
     more = f" and {len(error.problems) - 1:,} more" if len(error.problems) > 1 else ""
-    text = f"the configuration file is wrong, so that the daemon's own is used: {error.problems[0]}{more}"
+    text = f"the configuration file is wrong, so the one that the daemon has loaded is used: {error.problems[0]}{more}"
     console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _ask_and_end(
     daemon: Asked, names: Sequence[str], request: RunRequest, console: Console, *, no_wait: bool
 ) -> NoReturn:
-    """Asks the daemon for the runs and, unless told otherwise, follows them to their end."""
+    """Asks the daemon for the runs and, unless `no_wait`, follows them to their end."""
     from crawlerd.cli.follow import run_and_follow, start
     from crawlerd.cli.results import AskedFor
 
@@ -192,7 +195,7 @@ def _tell(outcome: Outcome, piped: bool) -> None:
 
 
 def _log(console: Console, settings: Settings) -> None:
-    """Warnings above the display; of a command that is to be quiet, errors alone."""
+    """Logs warnings above the display; with --quiet, only errors."""
     from rich.console import Console
 
     level, form = settings.daemon.log_level, settings.daemon.log_format
@@ -203,7 +206,7 @@ def _log(console: Console, settings: Settings) -> None:
 
 
 def _daemon(context: typer.Context) -> Asked | None:
-    """The daemon that uses the state directory, if one does and takes commands."""
+    """The daemon that uses the state directory and takes commands; None if there is none."""
     from crawlerd.service.following import takes_commands
 
     daemon = daemon_of(context)
@@ -213,7 +216,7 @@ def _daemon(context: typer.Context) -> Asked | None:
 
 
 def _ad_hoc(names: Sequence[str] | None, settings: Sequence[str]) -> AdHoc | None:
-    """The settings that the command changes of the imports for this run."""
+    """The settings that the command changes for this run; None for no change."""
     from crawlerd.config.ad_hoc import AdHoc, settings_of
 
     try:
@@ -229,7 +232,7 @@ def _request(
     from crawlerd.operations.run_history import RunRequest
 
     if since is not None and full:
-        fail("--full reads all there is, --since what has changed since a time; not both", ExitCode.USAGE)
+        fail("--full reads everything, --since what has changed since a time: use one, not both", ExitCode.USAGE)
     if streams and not full and since is None and sample is None:
         fail("--stream needs --full, --since or --sample", ExitCode.USAGE)
     try:
@@ -246,7 +249,7 @@ def _spec(settings: Settings, name: str, request: RunRequest) -> ImportSpec:
 
 
 def _to_stdout(settings: Settings) -> set[str]:
-    """The sinks that write there, where nothing else may stand then."""
+    """The sinks that write to stdout; nothing else may be written there."""
     return {name for name, sink in settings.sinks.items() if sink.type == "stdout"}
 
 
@@ -266,9 +269,9 @@ def import_now(
     patience: Patience | None = None,
     console: Console,
 ) -> Outcome:
-    """Runs the imports until they have ended, are paused, or a signal comes, see `crawlerd.service.foreground`.
+    """Runs the imports until they end or are paused, or a signal comes, see `crawlerd.service.foreground`.
 
-    console: for what people read.
+    console: for the text that people read.
     """
     from crawlerd.cli.live import Display
     from crawlerd.cli.report import outcome
@@ -298,10 +301,13 @@ def import_now(
 
 
 def _tell_resumed(names: Sequence[str], console: Console, options: str) -> None:
-    """options: that were given, with a verb, and change nothing of a run that has begun."""
+    """Prints that runs are resumed.
+
+    options: the given options and a verb; they apply only to new runs.
+    """
     then = f"; {options} for new runs: repeat the command when this one has ended" if options else ""
     for name in names if len(names) <= RESUMED_SHOWN else [_of(names)]:
-        console.print(f"{name}: resuming what was interrupted{then}")
+        console.print(f"{name}: resuming the interrupted run{then}")
 
 
 def _of(names: Sequence[str]) -> str:

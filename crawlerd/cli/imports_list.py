@@ -1,4 +1,4 @@
-"""`crawlerd imports`: when each import ran last, how old its data are, and when it starts next."""
+"""`crawlerd imports`: when each import last ran, how old its data are, and when it starts next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crawlerd.cli.terminal import say
 if TYPE_CHECKING:
     from crawlerd.operations.import_facts import Imports, ImportsRequest
 
-imports = typer.Typer(help="Imports and their history.", invoke_without_command=True)
+imports = typer.Typer(help="List imports with their last run and next start; rename one.", invoke_without_command=True)
 
 
 @imports.callback()

@@ -1,4 +1,4 @@
-"""`crawlerd imports rename`: history and sync points follow an import that the configuration calls by another name."""
+"""`crawlerd imports rename`: moves history and sync points to the new name of an import."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from crawlerd.core.redaction import shown
 def imports_rename(
     context: typer.Context,
     old: Annotated[
-        str, typer.Argument(help="The name under which it has run.", autocompletion=completion.left_imports)
+        str, typer.Argument(help="The name under which the import has run.", autocompletion=completion.left_imports)
     ],
-    new: Annotated[str, typer.Argument(help="Its name in the configuration.", autocompletion=completion.imports)],
+    new: Annotated[
+        str, typer.Argument(help="The import's name in the configuration now.", autocompletion=completion.imports)
+    ],
 ) -> None:
-    """Move sync points and history to the import's new name. Rename it in the configuration first."""
+    """Move history and sync points of an import to its new name. Rename it in the configuration first."""
     from crawlerd.cli.results import ImportRenamed
     from crawlerd.operations.import_names import rename
     from crawlerd.service.control import user_name
@@ -33,5 +35,5 @@ def imports_rename(
         settings = read_settings(config_path(context), secrets=False)
         with writer_of(settings.daemon.state_dir) as frontier:
             rename(frontier, settings.imports, old, new, user_name(os.getuid()), time.time())
-        text = shown(f"import {old} is {new} now, with its sync points and history")
+        text = shown(f"import {old} is now {new}, with its sync points and history")
         confirm(ImportRenamed(old=old, new=new), text)

@@ -1,4 +1,4 @@
-"""`crawlerd inbox`: what other programs have put there and is no task."""
+"""`crawlerd inbox`: lists the items that other programs have put there and that are not tasks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 def inbox(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=1_000)] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=1_000)] = 20,
 ) -> None:
-    """List what was put into the inbox and is no task, the newest first, with the reason.
+    """List the rejected items of the inbox, the newest first, each with the reason: they are not tasks.
 
-    Such items stay in the queue as failed. Whether the inbox can be used is in `crawlerd status`.
+    Rejected items stay in the queue as failed. `crawlerd status` shows whether the inbox can be used.
     """
     from crawlerd.operations.submitting import inbox_report
 
@@ -36,10 +36,10 @@ def inbox(
 
 
 def _print(found: InboxReport) -> None:
-    where = f"{found.path}, for import {found.import_name}" if found.path else "none is configured"
+    where = f"{found.path}, for import {found.import_name}" if found.path else "not configured"
     items = "1 item was" if found.rejected == 1 else f"{found.rejected:,} items were"
     say(shown(f"inbox: {where}; {items} rejected"))
-    rows: list[tuple[str, ...]] = [("rejected", "item", "reason", "what was put")]
+    rows: list[tuple[str, ...]] = [("rejected", "item", "reason", "item")]
     now = time.time()
     rows += [(short_time(each.at, now), str(each.item), each.reason, each.text) for each in found.rejections]
     if found.rejections:

@@ -24,16 +24,22 @@ def init(
             help="An installed source, such as stripe; see `crawlerd sources`.", autocompletion=completion.sources
         ),
     ] = "",
-    name: Annotated[str, typer.Option(help="Of the account and its import; by default the source's.")] = "",
-    key_env: Annotated[str, typer.Option(help="The environment variable with the key; by default NAME_KEY.")] = "",
+    name: Annotated[
+        str, typer.Option(help="The name of the account and its import; by default, the source's name.")
+    ] = "",
+    key_env: Annotated[
+        str, typer.Option(help="The environment variable that holds the key; by default NAME_KEY.")
+    ] = "",
     key_file: Annotated[
-        Path | None, typer.Option(help="The file with the key, instead.", autocompletion=completion.files)
+        Path | None,
+        typer.Option(help="The file that holds the key, in place of a variable.", autocompletion=completion.files),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the account or the import.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another setting of the account or the import."),
     ] = None,
 ) -> None:
-    """Write a commented first configuration for one account of a source. What is there already is not overwritten."""
+    """Write a commented first configuration for one account of a source. Existing files are not overwritten."""
     from crawlerd.authoring.first_configuration import write_first
     from crawlerd.cli.results import FirstConfiguration, NextStep
     from crawlerd.config.ad_hoc import settings_of
@@ -43,10 +49,10 @@ def init(
     with exit_codes():
         known = registry.source_names()
         if source not in known:
-            what = f'there is no source "{source}"' if source else "name the source: --source NAME"
+            what = f'there is no source "{source}"' if source else "give the source: --source NAME"
             fail(f"{what}; {instead(source, known)}", ExitCode.USAGE)
         if key_env and key_file:
-            fail("the key is in one place: say --key-env or --key-file", ExitCode.USAGE)
+            fail("give --key-env or --key-file, not both", ExitCode.USAGE)
         path = config_path(context)
         key = {"env": key_env} if key_env else {"file": str(key_file)} if key_file else {}
         try:
@@ -60,8 +66,8 @@ def init(
         if key_file and not (path.parent / key_file).exists():
             steps.append((f"(umask 077; cat > {shlex.quote(str(path.parent / key_file))})", "the key, then Ctrl-D"))
         command = "crawlerd" if path == Path("crawlerd.toml") else f"crawlerd -c {shlex.quote(str(path))}"
-        steps.append((f"{command} config check --online", "whether it is right, and whom the account belongs to"))
-        steps.append((f"{command} import --all", "to the end, in the foreground; `run` for the daemon"))
+        steps.append((f"{command} config check --online", "check it, and see whose account it is"))
+        steps.append((f"{command} import --all", "import everything in the foreground; `run` starts the daemon"))
 
         def text(_: object) -> None:
             say(f"{path} is written ({written.mode:04o}); next:")

@@ -23,19 +23,28 @@ if TYPE_CHECKING:
 def limit(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The account.", autocompletion=completion.accounts)],
-    limits: Annotated[list[str] | None, typer.Argument(metavar="[LIMIT]...", help="Such as 5/second.")] = None,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")] = "",
-    bucket: Annotated[str, typer.Option(metavar="BUCKET", help="Of this bucket of the account alone.")] = "",
+    limits: Annotated[
+        list[str] | None, typer.Argument(metavar="[LIMIT]...", help="The lower limits, such as 5/second.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
+    bucket: Annotated[str, typer.Option(metavar="BUCKET", help="Limit only this bucket of the account.")] = "",
     until: Annotated[
-        str, typer.Option(metavar="TIME", help="When it ends by itself, such as 2027-01-31T06:00 (UTC without a zone).")
+        str,
+        typer.Option(
+            metavar="TIME", help="When the limit ends, such as 2027-01-31T06:00 (UTC unless a zone is given)."
+        ),
     ] = "",
-    lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long it lasts, such as 2h.")] = "",
-    off: Annotated[bool, typer.Option("--off", help="End it: the configured limits alone hold again.")] = False,
+    lasting: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long the limit lasts, such as 2h.")
+    ] = "",
+    off: Annotated[
+        bool, typer.Option("--off", help="Remove the limit: only the configured limits apply again.")
+    ] = False,
 ) -> None:
     """Lower the limits of an account or of one of its buckets, until a time or until --off.
 
-    The configured limits hold as well, so that this can only slow an account down. Limits that were lowered before are
-    replaced. It outlives a restart.
+    The configured limits still apply, so this can only make an account slower. Limits that were lowered before are
+    replaced. The limit stays in force after a restart.
     """
     from crawlerd.cli.results import LimitEnded
     from crawlerd.operations.limit_requests import LimitRequest
@@ -43,16 +52,16 @@ def limit(
     with exit_codes():
         if off:
             if limits or reason or until or lasting:
-                fail("--off ends it, and takes no limits, --reason, --until or --for", ExitCode.USAGE)
+                fail("--off removes the limit, and takes no limits, --reason, --until or --for", ExitCode.USAGE)
             _end(context, name, bucket)
             what = f"bucket {bucket} of account {name}" if bucket else f"account {name}"
             done = LimitEnded(account=name, bucket=bucket)
-            confirm(done, shown(f"{what}: the configured limits alone hold again"))
+            confirm(done, shown(f"{what}: only the configured limits apply again"))
             return
         if not limits:
             fail("give a limit, such as 5/second, or --off", ExitCode.USAGE)
         if not reason.strip():
-            fail("--reason says why, for whoever looks at it later", ExitCode.USAGE)
+            fail("give --reason: why the limit is lowered is kept in the audit", ExitCode.USAGE)
         end = end_of(until, lasting)
         noted = _lower(context, name, LimitRequest(limits=limits, reason=reason, bucket=bucket, until=end))
         over = f"crawlerd accounts limit {name} --off" + (f" --bucket {bucket}" if bucket else "")
@@ -91,6 +100,6 @@ def _end(context: typer.Context, name: str, bucket: str) -> None:
 
 
 def lowered_text(note: LimitNote) -> str:
-    """A line about a lowered limit."""
+    """A line of text about a lowered limit."""
     end = f" until {local_time(note.until)}" if note.until else ""
     return f"{note.subject}: {note.text}, since {local_time(note.since)}{end}"

@@ -1,4 +1,4 @@
-"""How far imports are, while they run: a table that is redrawn on a terminal, elsewhere a line now and then."""
+"""How running imports are shown: a table that is redrawn on a terminal; elsewhere, a line now and then."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.25
 LINE_SECONDS = 30.0
-RATE_SECONDS = 5.0  # a rate shown is the mean over this time
+RATE_SECONDS = 5.0  # a displayed rate is the mean over this time
 HEAD = ("import", "state", "done", "open", "records", "per s", "limit", "throttled", "dead", "ETA")
-LEAST = 8  # characters of a name
-MARGIN = 4  # lines beside the rows of the runs: head, totals, what is left out, and where the cursor stands
+LEAST = 8  # characters that a name keeps at least
+MARGIN = 4  # lines other than those of runs: the head, the totals, the count of runs not shown, and the cursor's line
 # States in the order in which people want to see them.
 FIRST = ({"paused", "held up", "failed"}, {"completed with dead letters"}, {"running"}, {"cancelled"}, {"completed"})
 
@@ -54,15 +54,20 @@ class Display:
 
     @property
     def pause(self) -> float:
-        """Seconds after which to show the runs again."""
+        """Seconds until the runs should be shown again."""
         return DRAW_SECONDS if self._live or self._engine.accounts.paused else RATE_SECONDS
 
     def show(self, reports: Sequence[RunReport], held: Container[int], now: float) -> None:
-        """held: runs that wait for a paused account. now: of the monotonic clock."""
+        """Shows the runs.
+
+        held: the runs that wait for a paused account.
+        now: seconds of the monotonic clock.
+        """
         rates = {run.id: self._meter.rate(run, self._engine.runs.free[run.id], now) for run in reports}
         if self._live:
             height = self._console.height
-            self._live.transient = len(reports) > height - MARGIN  # then the summary says it, once
+            # otherwise the table would be left on the screen, and the summary says the same
+            self._live.transient = len(reports) > height - MARGIN
             states = {run.id: state_of(self._engine, run, held) for run in reports}
             made = table(reports, states, rates, self._engine.insight.permitted, self._console.width, height)
             self._live.update(made, refresh=True)
@@ -78,7 +83,10 @@ class Meter:
         self._points: dict[int, list[tuple[float, int]]] = {}
 
     def rate(self, run: RunReport, free: int, now: float) -> float:
-        """free: tasks of the run that made no request."""
+        """Requests per second of a run.
+
+        free: tasks of the run that made no request.
+        """
         points = self._points.setdefault(run.id, [])
         points.append((now, run.done + run.dead + run.retried + run.throttled - free))
         while len(points) > 2 and points[1][0] <= now - RATE_SECONDS:
@@ -95,11 +103,11 @@ def table(
     width: int,
     height: int,
 ) -> Table:
-    """Where not all runs fit, those that are most worth a look; the last row is that of all.
+    """The table of runs. If not all of them fit, it has those that need attention most; the last row has the totals.
 
-    states: as people see them, by run.
+    states: the state of each run as people see it, by run.
     permitted: requests per second that an account's limits permit.
-    width, height: columns and lines that there are for it.
+    width, height: columns and lines that the table may use.
     """
     room = max(1, height - MARGIN)
     shown = reports if len(reports) <= room else worth_a_look(reports, states, rates)[:room]
@@ -136,7 +144,8 @@ def _row(run: RunReport, state: str, rate: float, limit: float | None) -> tuple[
 
 
 def _narrowed(rows: Sequence[tuple[str, ...]], width: int) -> tuple[int, list[int]]:
-    """The space after each column, and how wide the columns are: names and states give way to numbers."""
+    """The space after each column, and the widths of the columns. To make room, names and states are cut before
+    numbers."""
     widths: list[int] = []
     for gap in (2, 1):
         widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
@@ -151,8 +160,8 @@ def _narrowed(rows: Sequence[tuple[str, ...]], width: int) -> tuple[int, list[in
 def worth_a_look(
     reports: Sequence[RunReport], states: Mapping[int, str], rates: Mapping[int, float]
 ) -> list[RunReport]:
-    """Those first that somebody must do something about, then those with dead letters, then the fastest; what has ended
-    well comes last."""
+    """The runs, in order of attention: first those where somebody must act, then those with dead letters, then the
+    fastest. Runs that ended well come last."""
 
     def place(run: RunReport) -> tuple[int, float, float]:
         state = states[run.id]
@@ -165,7 +174,7 @@ def worth_a_look(
 
 
 def left_of(run: RunReport) -> int:
-    """Tasks that are not done."""
+    """Tasks that are not done yet."""
     return run.ready + run.delayed + run.waiting
 
 

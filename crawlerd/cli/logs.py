@@ -1,4 +1,4 @@
-"""Where log lines go: to the terminal above a live display, or to stderr."""
+"""Where log lines go: above a live display on a terminal, otherwise to stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def log_to(console: Console, level: str, form: LogFormat = "text") -> None:
-    """Of a command that people watch: through the console, so that lines stand above a live display."""
+    """Sets up logging for a command that people watch: lines go through the console, so that they appear above a live
+    display."""
     if not console.is_terminal:
         use(LogStyle(form, is_journal()), level)
         return
@@ -30,12 +31,13 @@ def log_to(console: Console, level: str, form: LogFormat = "text") -> None:
 
 
 def log_of_service(level: str, form: LogFormat = "text") -> None:
-    """Of the daemon: lines on stderr, with the time, but for the journal, which has its own."""
+    """Sets up logging for the daemon: lines on stderr, with the time. The journal adds its own time, so there it is
+    left out."""
     use(LogStyle(form, is_journal(), timed=True), level, alone=True)
 
 
 def last_words(line: str) -> None:
-    """Why the daemon ends: as any other line where those have a form."""
+    """Logs why the daemon ends, in the configured format."""
     if style().is_formed:
         log.critical("%s", line)
     else:

@@ -1,4 +1,4 @@
-"""The command line: what is typed becomes a command that runs, and an exit code."""
+"""The command line: parses arguments, runs the command, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-COMPLETING = "_CRAWLERD_COMPLETE"  # what shells set that ask for completions
-CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # the root of what typer raises; it has no name for it
+COMPLETING = "_CRAWLERD_COMPLETE"  # the variable that a shell sets when it asks for completions
+CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # the base class of typer's errors, which typer does not export
 
 
 def _show_version(wanted: bool) -> None:
@@ -41,7 +41,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    config: Annotated[  # whether it is readable is for `read_settings` to say
+    config: Annotated[  # `read_settings` reports whether it can be read
         Path,
         typer.Option(
             "--config",
@@ -56,35 +56,35 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    current.set(context)  # each command reads what it needs of it
+    current.set(context)  # each command reads from it what it needs
 
 
 @cache
 def command() -> Any:
-    """The root, with all commands below it."""
+    """The root command, with all commands below it."""
     root: Any = get_command(app)
     root.commands = Commands(COMMANDS)
-    if os.environ.get("NO_COLOR"):  # see https://no-color.org; rich sees to the rest
+    if os.environ.get("NO_COLOR"):  # see https://no-color.org; rich handles the rest
         root.context_settings["color"] = False
     finish(root, ())
     return root
 
 
 def main() -> NoReturn:
-    """The `crawlerd` command."""
+    """The entry point of `crawlerd`."""
     open_standard_streams()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as nothing is under way, Ctrl-C just ends it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is work under way, Ctrl-C just ends the process
     sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: list[str]) -> int:
-    """Its exit code."""
+    """Runs the command that the arguments give. Returns its exit code."""
     begin(arguments)
     if os.environ.get(COMPLETING, "").startswith("complete_"):
         return _complete()
     try:
         return int(command().main(arguments, "crawlerd", standalone_mode=False) or ExitCode.DONE)
-    except CLICK_ERROR as error:  # what was typed cannot be understood
+    except CLICK_ERROR as error:  # the arguments cannot be parsed
         error.show()
         tell_problem(error.format_message(), error.exit_code)
         return int(error.exit_code)
@@ -98,8 +98,8 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _complete() -> int:
-    """Answers a shell that asks what could be typed. It shows what is printed right where the user types: nothing but
-    words may be."""
+    """Answers a shell that asks for completions. Only suggestions may be printed: the shell shows all output where the
+    user types."""
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), suppress(Exception, SystemExit):
         command().main([], "crawlerd", standalone_mode=False)
     return ExitCode.DONE

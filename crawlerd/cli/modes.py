@@ -1,4 +1,4 @@
-"""How a command prints, as its options --json, --jsonl, --quiet and --no-progress say."""
+"""How a command prints, from its options --json, --jsonl, --quiet and --no-progress."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TextIO
 
 @dataclass
 class Modes:
-    """Of the command that this process is."""
+    """The output mode of the command that this process runs."""
 
-    # stdout gets one JSON value, whatever happens
+    # stdout gets exactly one JSON value, even for an error
     json: bool = False
-    # ... or one a line, of a list
+    # stdout gets one JSON value per line, for each item of a list
     jsonl: bool = False
-    # nothing but results that were asked for, and errors
+    # print only results and errors
     quiet: bool = False
-    # progress on stderr
+    # show progress on stderr
     progress: bool = True
-    # stdout is for records: what else there is goes to stderr
+    # stdout is for records: everything else goes to stderr
     records: bool = False
-    # there was a result in JSON already
+    # a JSON result was printed already
     printed: bool = False
-    # where results go, also while a source that prints is kept off it; None for sys.stdout
+    # where results go, even while a source's own output is kept off stdout; None for sys.stdout
     stdout: TextIO | None = None
 
     @property
@@ -40,6 +40,7 @@ modes = Modes()
 
 
 def begin(arguments: list[str]) -> None:
-    """Before the arguments are read, which may fail: whether a program is told so is known from their text alone."""
+    """Sets the mode from the raw arguments. Parsing them may fail, and that error too must be printed in the right
+    mode."""
     words = arguments[: arguments.index("--")] if "--" in arguments else arguments
     modes.__init__(json="--json" in words, jsonl="--jsonl" in words, stdout=sys.stdout)  # type: ignore[misc] # as it was at the start

@@ -15,7 +15,7 @@ new = typer.Typer(help="Create a new source package.", no_args_is_help=True)
 
 @new.command(name="source")
 def new_source(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as accounts will give it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the source, as accounts will refer to it.")],
 ) -> None:
     """Create the folder crawlerd-NAME: a package with a working source in Python, and its test."""
     from crawlerd.authoring.scaffold import new_source

@@ -1,4 +1,4 @@
-"""`crawlerd notify …`: whether people can be told."""
+"""`crawlerd notify …`: tests whether messages reach people."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from crawlerd.core.redaction import shown
 if TYPE_CHECKING:
     from crawlerd.operations.notify_trial import NotifyTrials
 
-notify = typer.Typer(help="Messages to people: [notify] of the configuration.", no_args_is_help=True)
+notify = typer.Typer(help="Test the hooks of [notify] in the configuration.", no_args_is_help=True)
 
 
 @notify.callback()
 def _commands() -> None:
-    pass  # one command alone would be called without its name
+    pass  # without this, typer would run the only command without its name
 
 
 @notify.command(name="test")
 def notify_test(context: typer.Context) -> None:
-    """Send a test message through each hook: by the daemon if one runs, as it is configured now, else from here."""
+    """Send a test message through each hook. A running daemon sends it, with the configuration that it has loaded;
+    otherwise this command does."""
     from crawlerd.operations.notify_trial import SECONDS, NotifyTrials
     from crawlerd.service.control import must_ask
 
@@ -52,4 +53,4 @@ def _print(done: NotifyTrials) -> None:
         if each.problem is None:
             say(f"{what}: arrived ({each.seconds:.1f} s)")
         else:
-            say(f"{what}: has not arrived: {shown(each.problem)}")
+            say(f"{what}: did not arrive: {shown(each.problem)}")

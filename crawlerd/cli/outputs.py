@@ -1,4 +1,4 @@
-"""What each command prints with --json: the one list that options, schemas and tests are made from."""
+"""The type of what each command prints with --json: options, schemas and tests are made from this list."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ RESULTS, REPORTS, OPERATIONS = "crawlerd.cli.results", "crawlerd.frontier.report
 
 
 class Output(NamedTuple):
-    """
-    type: where the type is, MODULE:NAME; "" for any JSON.
-    many: it is an array of such.
-    items: the field with the items of a list.
-    other: what else it may be, by the option that makes it so.
+    """The JSON output of a command.
+
+    type: the type, as MODULE:NAME; "" for any JSON.
+    many: the output is an array of this type.
+    items: the field that has the items of a list.
+    other: the output with an option, by that option.
     """
 
     type: str
@@ -22,11 +23,11 @@ class Output(NamedTuple):
 
     @property
     def is_list(self) -> bool:
-        """Whether there is --jsonl."""
+        """Whether the command takes --jsonl."""
         return self.many or bool(self.items) or any(each.is_list for each in self.other.values())
 
 
-# By the words of the command. None: it prints nothing, or what is no result.
+# By the words of the command. None: the command prints no result.
 OUTPUTS: dict[str, Output | None] = {
     "": None,
     "run": None,

@@ -1,4 +1,4 @@
-"""`crawlerd pause` and `crawlerd resume`: a person stops an import, account, bucket or source, and lets it go on."""
+"""`crawlerd pause` and `crawlerd resume`: stop an import, account, bucket or source, and let it continue."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 KINDS = tuple(get_args(Pausable))
 Kind = Annotated[
     str,
-    typer.Argument(metavar="KIND", help=f"What it is: {', '.join(KINDS)}.", autocompletion=completion.pausable_kinds),
+    typer.Argument(metavar="KIND", help=f"What to name: {', '.join(KINDS)}.", autocompletion=completion.pausable_kinds),
 ]
 Named = Annotated[
     list[str],
     typer.Argument(
-        metavar="NAME...", help="Names; of a bucket, ACCOUNT/BUCKET.", autocompletion=completion.pausable_names
+        metavar="NAME...", help="Names; a bucket is ACCOUNT/BUCKET.", autocompletion=completion.pausable_names
     ),
 ]
 
@@ -43,15 +43,20 @@ def pause(
     context: typer.Context,
     kind: Kind,
     names: Named,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
     until: Annotated[
-        str, typer.Option(metavar="TIME", help="When it ends by itself, such as 2027-01-31T06:00 (UTC without a zone).")
+        str,
+        typer.Option(
+            metavar="TIME", help="When the pause ends, such as 2027-01-31T06:00 (UTC unless a zone is given)."
+        ),
     ] = "",
-    lasting: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long it lasts, such as 2h.")] = "",
+    lasting: Annotated[
+        str, typer.Option("--for", metavar="DURATION", help="How long the pause lasts, such as 2h.")
+    ] = "",
 ) -> None:
-    """Let nothing more start of an import, an account, a bucket or all accounts of a source, until it is resumed.
+    """Start no more tasks of an import, an account, a bucket or all accounts of a source, until it is resumed.
 
-    Requests that are under way come to their end. The pause outlives a restart.
+    Requests that are under way finish. The pause stays in force after a restart.
     """
     from crawlerd.operations.pause_requests import PauseRequest
 
@@ -67,7 +72,7 @@ def _sentence(note: PauseNote) -> str:
 
 
 def resume(context: typer.Context, kind: Kind, names: Named) -> None:
-    """Let what was paused go on. It does not help an account whose credentials are refused: that needs its key."""
+    """Let what was paused continue. This does not help an account whose credentials are refused: replace its key."""
     from crawlerd.cli.results import Resumed
     from crawlerd.operations.pause_requests import members
 
@@ -78,7 +83,7 @@ def resume(context: typer.Context, kind: Kind, names: Named) -> None:
         for name in dict.fromkeys(wanted):
             _lift(context, what, name)
             done.append(Resumed(kind=what, name=name))
-        confirm(done, *(shown(f"{each.kind} {each.name} goes on") for each in done))
+        confirm(done, *(shown(f"{each.kind} {each.name} is resumed") for each in done))
 
 
 def _lift(context: typer.Context, what: Pausable, name: str) -> None:
@@ -118,9 +123,9 @@ def _kind(word: str) -> Pausable:
 
 
 def end_of(until: str, lasting: str) -> float | None:
-    """What --until and --for say, as Unix seconds; None for neither."""
+    """The end that --until or --for gives, in Unix seconds; None if neither is given."""
     if until and lasting:
-        fail("--until says when it ends, --for after how long; not both", ExitCode.USAGE)
+        fail("give --until or --for, not both", ExitCode.USAGE)
     try:
         if lasting:
             return time.time() + parse_duration(lasting)
@@ -130,7 +135,7 @@ def end_of(until: str, lasting: str) -> float | None:
 
 
 class Configured:
-    """Names of what the configuration has; of none that cannot be read."""
+    """Names in the configuration, by kind; none if the configuration cannot be read."""
 
     def __init__(self, context: typer.Context) -> None:
         self._context = context

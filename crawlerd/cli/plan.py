@@ -1,4 +1,4 @@
-"""`crawlerd import --plan`: what runs would take."""
+"""`crawlerd import --plan`: prints what runs would take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tell_plans(settings: Settings, names: Sequence[str], request: RunRequest) -> None:
-    """Reads files alone, and asks no API."""
+    """Prints the plans. Reads only files; no API is asked."""
     from crawlerd.operations.run_plan import plan
 
     with reader_of(settings.daemon.state_dir) as reader:

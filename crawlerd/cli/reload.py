@@ -1,4 +1,4 @@
-"""`crawlerd reload`: a running daemon reads its configuration again."""
+"""`crawlerd reload`: tells a running daemon to read its configuration again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from crawlerd.core.redaction import shown
 def reload(
     context: typer.Context,
 ) -> None:
-    """Have the daemon read its configuration again; say what changes now, what needs a restart, or what is wrong."""
+    """Tell the daemon to read its configuration again. Prints what changes now, what needs a restart, and what is
+    wrong."""
     from crawlerd.core.errors import DaemonUnavailable
     from crawlerd.core.in_force import Reloaded
     from crawlerd.operations.reloading import RELOAD_SECONDS, sentences
@@ -23,7 +24,7 @@ def reload(
     with exit_codes():
         daemon = daemon_of(context)
         if running_pid(daemon.state_dir) is None:
-            raise DaemonUnavailable(f"no crawlerd uses {daemon.state_dir}: there is nothing to reload")
+            raise DaemonUnavailable(f"no daemon uses {daemon.state_dir}: there is nothing to reload")
         done = must_ask(daemon, "POST", "reload", Reloaded, seconds=RELOAD_SECONDS)
         if done.problems:
             if modes.machine:

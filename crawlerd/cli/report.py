@@ -1,4 +1,4 @@
-"""What `crawlerd import` ends with: the report, and the exit code that follows from it."""
+"""The report at the end of `crawlerd import`, and the exit code."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Outcome(NamedTuple):
 
 
 def outcome(report: ImportReport) -> Outcome:
-    """As the command prints it, and ends with it."""
+    """The report with its exit code."""
     return Outcome(EXIT_CODES[report.state], msgspec.to_builtins(report))

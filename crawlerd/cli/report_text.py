@@ -1,4 +1,5 @@
-"""The report of `crawlerd import` for people: a few imports one by one, of many what is not complete, and a summary."""
+"""The report of `crawlerd import` as text: each of a few imports; of many, only those that are not complete, and a
+summary."""
 
 from __future__ import annotations
 
@@ -16,19 +17,28 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")  # of a stream's report
-EACH_SHOWN = 10  # imports; of more, those that are not complete
-LINES = 60  # about those of many
+# the counts of a stream's report that are shown
+COUNTS = ("records", "seen", "new", "changed", "unchanged", "tombstoned")
+EACH_SHOWN = 10  # with more imports than this, only those that are not complete are shown
+LINES = 60  # most lines about imports that are not complete
 
 
 def print_report(report: Mapping[str, Any], console: Console, *, streams: bool = True) -> None:
-    """By stream if wanted."""
+    """Prints the report.
+
+    streams: with a line for each stream.
+    """
     for line in report_lines(report, streams=streams, quiet=modes.quiet):
-        console.out(shown(line), highlight=False)  # no markup: reasons quote what APIs say, which may look like it
+        # no markup: reasons quote an API's text, which could look like markup
+        console.out(shown(line), highlight=False)
 
 
 def report_lines(report: Mapping[str, Any], *, streams: bool = True, quiet: bool = False) -> Iterator[str]:
-    """quiet: nothing about runs that are complete."""
+    """The lines of the report.
+
+    streams: with a line for each stream.
+    quiet: without runs that are complete.
+    """
     imports, not_started = report["imports"], report["not_started"]
     count = len(imports) + len(not_started)
     few = count <= EACH_SHOWN
@@ -51,7 +61,7 @@ def report_lines(report: Mapping[str, Any], *, streams: bool = True, quiet: bool
 
 
 def _summary(report: Mapping[str, Any], count: int) -> str:
-    """One line for all."""
+    """One line about all runs together."""
     runs = [run for each in report["imports"].values() for run in each]
     states = Counter("stopped" if run["state"] == "running" else _ending(run) for run in runs)
     states += Counter({"not started": len(report["not_started"])})
@@ -67,7 +77,7 @@ def _summary(report: Mapping[str, Any], count: int) -> str:
 
 
 def _ending(run: Mapping[str, Any]) -> str:
-    """Its state, unless that alone sounds better than it is."""
+    """The state of a run, or "not complete" for a completed run that lacks something."""
     return "not complete" if run["state"] == "completed" and not run["complete"] else str(run["state"])
 
 
@@ -76,27 +86,31 @@ def _is_lacking(facts: Mapping[str, Any]) -> bool:
 
 
 def _advice(report: Mapping[str, Any]) -> Iterator[str]:
-    """What to do about the state of the whole."""
+    """What to do next, by the state of the whole report."""
     match report["state"]:
         case "interrupted":
             yield "interrupted; nothing is lost: the same command resumes it"
         case "waiting for an API":
             yield from (f"no answer from {each['origin']}: {plain_error(each['error'])}" for each in report["outages"])
-            yield "stopped; nothing is lost: the same command goes on when the API answers again"
+            yield "stopped; nothing is lost: run the same command again when the API answers"
         case "stopped":
-            yield "stopped after the time of --for; nothing is lost: the same command goes on"
+            yield "stopped after the time of --for; nothing is lost: the same command resumes it"
         case "failed" if not any(run["dead"] for runs in report["imports"].values() for run in runs):
-            pass  # the reasons stand above
+            pass  # the reasons are printed above
         case "completed with dead letters" | "failed":
             yield "some tasks are dead letters: see `crawlerd dead list`, then `crawlerd dead retry`"
         case "not complete":
-            yield "not complete: what was skipped or is doubted stands above"
+            yield "not complete: skipped and doubted records are listed above"
 
 
 def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
-    """name: of its import."""
+    """The lines about a run.
+
+    name: the name of its import.
+    """
     seconds = (run["ended_at"] or time.time()) - run["started_at"]
-    state = "stopped" if run["state"] == "running" else run["state"]  # this command has ended
+    # running at its end means that this command stopped it
+    state = "stopped" if run["state"] == "running" else run["state"]
     yield (
         f"{name}: run {run['id']} {state} after {duration(seconds)}: {run['records']:,} records, "
         f"{run['done']:,} tasks, {run['retried']:,} retried, {run['throttled']:,} throttled, "
@@ -106,9 +120,9 @@ def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
         reason = f": {run['full_reason']}" if run["full_reason"] else ""
         yield f"  {'full' if run['full'] else 'full in part'}{reason}"
     if run.get("ad_hoc"):
-        yield f"  ad hoc: {run['ad_hoc']}; it publishes no sync points and tombstones nothing"
+        yield f"  ad hoc: {run['ad_hoc']}; it publishes no sync points and writes no tombstones"
     if run.get("part"):
-        yield f"  of the streams {run['part']} alone"
+        yield f"  only the streams {run['part']}"
     for doubt in run["doubts"]:
         yield f"  {doubt_text(doubt)}"
     if run["paused"]:
@@ -126,12 +140,12 @@ def _stream_line(stream: str, facts: Mapping[str, Any]) -> str:
         tail = f" ({plain_error(facts['reason'])})"
     repeats = facts["records"] - facts["seen"] - facts["tombstoned"]
     if repeats > facts["seen"] and not facts["dead"]:  # with a dead letter, the list may have been read again
-        tail += f"; {repeats:,} came under a key that had come before: is it unique?"
+        tail += f"; {repeats:,} had a key that had been seen before: is the key unique?"
     return f"  {stream}: {', '.join(f'{facts[key]:,} {key}' for key in COUNTS)}{tail}"
 
 
 def doubt_text(doubt: Mapping[str, Any]) -> str:
-    """A doubt, for people."""
+    """A doubt, as text."""
     return (
         f"{doubt['stream']} of {doubt['account']}: in doubt: {doubt['seen']:,} seen, where the last full run had seen "
         f"{doubt['before']:,}; a sweep tombstones none of it and its sync point stays, until a full run sees about as "

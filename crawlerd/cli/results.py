@@ -1,4 +1,4 @@
-"""Results of commands that only commands have: what --json prints of them."""
+"""Types of results that only commands have: what --json prints."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from crawlerd.operations.troubles import Trouble  # noqa: TC001 - msgspec reads 
 class AskedFor(msgspec.Struct, frozen=True, kw_only=True):
     """What `import --no-wait` has asked the daemon for.
 
-    runs: that are under way, by import.
-    not_started: why others could not start, by import.
+    runs: the runs that are under way, by import.
+    not_started: why an import could not start, by import.
     """
 
     runs: dict[str, list[int]]
@@ -25,7 +25,7 @@ class AskedFor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusRun(RunReport, frozen=True, kw_only=True):
-    """A run, and what it brought by stream."""
+    """A run with its counts by stream."""
 
     streams: dict[str, StreamReport]
 
@@ -33,11 +33,11 @@ class StatusRun(RunReport, frozen=True, kw_only=True):
 class StatusNow(Status, frozen=True, kw_only=True):
     """The whole frontier now.
 
-    pid: of the crawlerd that works on it; null where none does.
-    trouble: what holds up its imports.
-    troubles: what needs a look, the gravest first.
+    pid: the process id of the crawlerd that works on it; null if there is none.
+    trouble: what holds up its imports; null if nothing does.
+    troubles: what needs a look, the most serious first.
     accounts: the first 500 by name; `accounts --jsonl` lists all.
-    accounts_by_reason: how many accounts wait for what, all of them.
+    accounts_by_reason: how many accounts wait, by reason; of all accounts.
     """
 
     pid: int | None
@@ -48,22 +48,23 @@ class StatusNow(Status, frozen=True, kw_only=True):
 
 
 class StatusCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    wrong: what is, a line each; empty where nothing is.
+    """What `status --check` has found.
+
+    wrong: one line for each problem; empty if there is none.
     """
 
     wrong: list[str]
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes on again."""
+    """An import, account, bucket or source that was resumed."""
 
     kind: str
     name: str
 
 
 class LimitEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """A lowered limit that has ended.
+    """A lowered limit that was removed.
 
     bucket: "" for the whole account.
     """
@@ -84,9 +85,10 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LettersExported(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    count: of the letters that match.
-    directory: that they were put into; null with --dry-run, and where none match.
+    """What `dead export` has written.
+
+    count: how many letters match.
+    directory: the queue that has them; null with --dry-run, and if no letter matches.
     """
 
     count: int
@@ -94,9 +96,10 @@ class LettersExported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LettersTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    count: of the letters that are ready again.
-    refused: items that could not be taken, with the reason.
+    """What `dead import` has taken back.
+
+    count: how many letters are ready again.
+    refused: the reasons why other items were refused, one for each.
     """
 
     count: int
@@ -104,10 +107,11 @@ class LettersTaken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    what: was checked: a file, or a sink.
-    problems: what is wrong, a line each.
-    note: why there was nothing to check; "" where it was checked.
+    """What a check has found.
+
+    what: the file or sink that was checked.
+    problems: what is wrong, one line for each problem.
+    note: why nothing was checked; "" if it was.
     """
 
     what: str
@@ -116,15 +120,16 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shrunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes in bytes."""
+    """The size of the frontier before and after, in bytes."""
 
     before: int
     after: int
 
 
 class Replaced(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    aside: where what was there before is now; null where nothing was.
+    """What has become of the frontier that was replaced.
+
+    aside: the path of the old frontier; null if there was none.
     """
 
     aside: str | None
@@ -136,9 +141,10 @@ class FileWritten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigurationChecked(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    accounts, sinks, imports: how many there are.
-    warnings: what is allowed and should not be.
+    """What `config check` has found.
+
+    accounts, sinks, imports: how many the configuration has.
+    warnings: what the configuration allows but should not.
     online: what the accounts' APIs have answered, with --online.
     """
 
@@ -151,9 +157,10 @@ class ConfigurationChecked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    key: as it would stand in the file.
-    value: of TOML. Of a secret the place that has it.
+    """A setting and its value in force.
+
+    key: the full key, such as daemon.listen.
+    value: the TOML value. For a secret, the place it comes from.
     origin: FILE:LINE, "environment variable NAME", "source NAME", or "default".
     """
 
@@ -168,8 +175,9 @@ class NextStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FirstConfiguration(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    next: what to do then.
+    """What `init` has written.
+
+    next: the commands to run next.
     """
 
     file: str
@@ -177,8 +185,9 @@ class FirstConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenMade(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    token: a secret.
+    """A new token.
+
+    token: the token itself, a secret.
     """
 
     token: str
@@ -189,7 +198,8 @@ class FolderMade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """An installed source.
+
     text: what it reads, or why it cannot be used.
     """
 
@@ -199,8 +209,9 @@ class SourceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamName(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    by_default: "*" means it as well.
+    """A stream of a source.
+
+    by_default: "*" includes it.
     """
 
     name: str
@@ -208,9 +219,10 @@ class StreamName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageTried(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    good: all of it was understood.
-    lines: what was understood, and what would be asked next.
+    """What `source test` has understood of a page.
+
+    good: everything was understood.
+    lines: what was understood, and what would be requested next.
     """
 
     good: bool
@@ -218,11 +230,15 @@ class PageTried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    report: of the import.
-    records: in the database; missing, extra: against what the API has.
-    share: of the requests that the API permits, as it has counted.
-    requests, throttled: as the API has counted.
+    """What `demo` has measured.
+
+    report: the report of the import.
+    records: how many records the database has.
+    missing: how many of the API's records the database lacks.
+    extra: how many of the database's records the API does not have.
+    share: the share of the permitted requests that were made, as counted by the API (1 is all).
+    requests: how many requests the API has counted.
+    throttled: how many of them it has answered with 429.
     """
 
     report: ImportReport

@@ -1,4 +1,4 @@
-"""`crawlerd run`: the daemon, in the foreground; and `run show`, `cancel`, `retry`, `drop`: one run of an import."""
+"""`crawlerd run`: the daemon, in the foreground; `run show`, `cancel`, `retry` and `drop`: one run of an import."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from crawlerd.operations.run_history import Cancelled, CancelRequest, RunDetail
 
 
-run = typer.Typer(help="Run the daemon; or look at one run of an import.", invoke_without_command=True)
+run = typer.Typer(
+    help="Run the daemon; or show, cancel, retry or drop one run of an import.", invoke_without_command=True
+)
 Number = Annotated[
     int, typer.Argument(metavar="ID", help="The run's number.", min=1, max=GREATEST, autocompletion=completion.runs)
 ]
@@ -45,12 +47,14 @@ Number = Annotated[
 
 @run.callback()
 def daemon(context: typer.Context) -> None:
-    """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz. With a word after it: one run."""
+    """Run the daemon in the foreground: due imports, /metrics, /healthz, /readyz. With a subcommand, it acts on one
+    run."""
     if context.invoked_subcommand:
         return
     from crawlerd.service import daemon
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon has its own way: it would kill without a drain
+    # until the daemon sets its own handler: by default it kills the process without a drain
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1)
     log_of_service("info")  # until the configuration is read
     with exit_codes(last_words):
@@ -59,8 +63,8 @@ def daemon(context: typer.Context) -> None:
         for spec in settings.imports.values():
             if spec.sink is not None and settings.sinks[spec.sink].type == "stdout":
                 problem = (
-                    f"imports.{spec.name}.sink: sinks.{spec.sink} writes to stdout, which nobody reads of a daemon; "
-                    "give the import another sink, or a configuration of its own for `crawlerd import`"
+                    f"imports.{spec.name}.sink: sinks.{spec.sink} writes to stdout, which a daemon cannot use; "
+                    "give the import another sink, or a separate configuration for `crawlerd import`"
                 )
                 raise ConfigurationError([problem])
         log_of_service(settings.daemon.log_level, settings.daemon.log_format)
@@ -71,7 +75,7 @@ def daemon(context: typer.Context) -> None:
 
 @run.command()
 def show(context: typer.Context, number: Number) -> None:
-    """Show what a run brought, by stream, what it waits for, and its first dead letters."""
+    """Show a run: what it imported by stream, what it waits for, and its first dead letters."""
     from crawlerd.operations.run_history import RunDetail, detail
     from crawlerd.service.control import ask
 
@@ -88,9 +92,9 @@ def show(context: typer.Context, number: Number) -> None:
 def cancel(
     context: typer.Context,
     number: Number,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it later.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
 ) -> None:
-    """End a run that is under way: what it has queued is dropped, and none of its sync points is published."""
+    """Cancel a run that is under way: its queued tasks are dropped, and none of its sync points is published."""
     from crawlerd.operations.run_history import CancelRequest
 
     with exit_codes():
@@ -117,14 +121,16 @@ def _cancel(context: typer.Context, number: int, request: CancelRequest) -> Canc
 
 @run.command()
 def retry(context: typer.Context, number: Number) -> None:
-    """Make all dead letters of a run ready again, with all their attempts; in the daemon when one runs."""
+    """Make all dead letters of a run ready again, with all their attempts. A running daemon does it; otherwise this
+    command."""
     from crawlerd.operations.run_acts import RunRetried
 
     with exit_codes():
         count, left = 0, True
         while left:
             done = _retry(context, number)
-            count, left = count + done.retried, done.left and done.retried > 0  # some wait for others of their group
+            # letters that follow a group come back only after others of the group
+            count, left = count + done.retried, done.left and done.retried > 0
         letters = counted(count, "dead letter")
         are = "is" if count == 1 else "are"
         confirm(RunRetried(retried=count, left=False), f"{letters} of run {number} {are} ready again")
@@ -134,15 +140,15 @@ def retry(context: typer.Context, number: Number) -> None:
 def drop(
     context: typer.Context,
     number: Number,
-    reason: Annotated[str, typer.Option(help="Why, for whoever looks at the audit later.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
 ) -> None:
-    """Forget a run of an import that is not configured any more, or one that is interrupted, with all that it has
-    queued and its dead letters. What it has written stays in the sink."""
+    """Forget a run with its queued tasks and dead letters. The run must be interrupted, or its import no longer
+    configured. Records that it has written stay in the sink."""
     from crawlerd.operations.run_acts import DropRequest
 
     with exit_codes():
         done = _drop(context, number, DropRequest(reason=reason))
-        confirm(done, f"run {number} is forgotten; the audit says who did it, and why")
+        confirm(done, f"run {number} is forgotten; the audit has who did it and why")
 
 
 def _retry(context: typer.Context, number: int) -> RunRetried:
@@ -176,7 +182,7 @@ def _drop(context: typer.Context, number: int, request: DropRequest) -> Dropped:
         with writer_of(daemon.state_dir) as frontier:
             if not frontier.cancel_run(number, act, forget=True):
                 raise dropped_already(number)
-            while frontier.chores:  # else the next daemon does it, and shows the run until then
+            while frontier.chores:  # what is left undone here, the next daemon does; until then the run is still listed
                 frontier.commit([], now=time.time())
         return Dropped(run=number)
 
@@ -191,7 +197,7 @@ def _print(found: RunDetail) -> None:
     say(f"  started {local_time(run.started_at)}, took {took}" + (", so far" if run.ended_at is None else ""))
     if run.full or run.full_reason:
         say(shown(f"  {'full' if run.full else 'full in part'}" + (f": {run.full_reason}" if run.full_reason else "")))
-    part = run.part and f"of the streams {run.part} alone"
+    part = run.part and f"only the streams {run.part}"
     for text in (part, run.ad_hoc and f"ad hoc: {run.ad_hoc}", run.ended_reason and f"cancelled: {run.ended_reason}"):
         if text:
             say(shown(f"  {text}"))

@@ -1,4 +1,4 @@
-"""What `run show` prints of a run's figures, in 80 columns; where it does not go to a terminal, arguments are whole."""
+"""The figures of `run show`, in 80 columns. If stdout is not a terminal, arguments are not cut."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from crawlerd.operations.likely_end import LikelyEnd
     from crawlerd.operations.run_history import StreamLine
 
-KIND = 32  # characters of a kind's name
+KIND = 32  # characters of a kind's name that are shown
 COUNTS = ("new", "changed", "unchanged", "tombstoned", "skipped", "dead")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def print_end(end: LikelyEnd | None) -> None:
-    """When a run that is under way is likely to end."""
+    """Prints when a run that is under way will probably end."""
     if end is None:
         say("  estimated end: unknown")
         return
@@ -33,7 +33,7 @@ def print_end(end: LikelyEnd | None) -> None:
 
 
 def print_streams(streams: Sequence[StreamLine]) -> None:
-    """What it brought, by stream; columns in which all is zero are left out."""
+    """Prints what the run has imported, by stream. Columns in which every value is zero are left out."""
     if not streams:
         return
     columns = [each for each in COUNTS if any(getattr(line.facts, each) for line in streams)]
@@ -48,7 +48,10 @@ def print_streams(streams: Sequence[StreamLine]) -> None:
 
 
 def print_figures(figures: RunFigures, share: float | None) -> None:
-    """What it cost, and what happened to it. share: of the limit."""
+    """Prints what the run cost, and what happened to its tasks.
+
+    share: the share of the permitted requests that it made (1 is all); None if unknown.
+    """
     if figures.answers:
         say()
         said = [f"{each.requests:,} {each.status or 'without an answer'}" for each in figures.answers]
@@ -82,7 +85,7 @@ def print_figures(figures: RunFigures, share: float | None) -> None:
 
 
 def seconds(value: float | None) -> str:
-    """Such as 12 ms or 1.5 s."""
+    """A duration as text, such as 12 ms or 1.5 s."""
     if value is None:
         return ""
     if value < 0.001:
@@ -93,7 +96,7 @@ def seconds(value: float | None) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, such as 1.2 MiB."""
+    """A number of bytes as text, such as 1.2 MiB."""
     unit = 0
     while count >= 1024 and unit < len(UNITS) - 1:
         count, unit = count / 1024, unit + 1
@@ -101,7 +104,7 @@ def size(count: float) -> str:
 
 
 def _wrapped(head: str, parts: list[str], hanging: int = 4) -> None:
-    """The parts with semicolons, lines of at most WIDTH."""
+    """Prints the parts, joined by semicolons, in lines of at most WIDTH columns."""
     line = head
     for word in shown("; ".join(parts)).split(" "):
         if len(line) + len(word) > WIDTH and line.strip():

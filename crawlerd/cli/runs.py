@@ -1,4 +1,4 @@
-"""`crawlerd runs`: which runs there were."""
+"""`crawlerd runs`: lists runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import RunReport
     from crawlerd.operations.run_history import Runs
 
-INTERRUPTED = "interrupted"  # running, as the frontier says, and no crawlerd works on it
+INTERRUPTED = "interrupted"  # the frontier says that it runs, but no crawlerd works on it
 
 
 def runs(
@@ -35,7 +35,9 @@ def runs(
             autocompletion=completion.run_states,
         ),
     ] = None,
-    since: Annotated[str, typer.Option(metavar="DURATION", help="Only what began since so long, such as 7d.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="DURATION", help="Only runs that began within this time, such as 7d.")
+    ] = "",
     limit: Annotated[int, typer.Option(help="Maximum number to list.", min=1, max=500)] = 50,
     after: Annotated[int | None, typer.Option(help="Only runs older than this one.", min=1, max=GREATEST)] = None,
 ) -> None:
@@ -85,7 +87,7 @@ def _print(found: Runs, *, alive: bool) -> None:
 
 
 def _read(run: RunReport) -> str:
-    """What it was to read."""
+    """What the run was meant to read."""
     if run.part or run.ad_hoc:
         return run.ad_hoc or f"all of {run.part}"
     return "all" if run.full else "what has changed"

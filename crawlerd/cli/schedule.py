@@ -22,16 +22,22 @@ from crawlerd.core.schedule_rules import COUNTED
 if TYPE_CHECKING:
     from crawlerd.operations.schedules import ScheduleReport
 
-STARTS = 5  # of one import, where nothing else is said
+STARTS = 5  # default number of starts shown for one import
 
 
 def schedule(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="An import; without it, all.", autocompletion=completion.imports)
+        str | None, typer.Argument(help="An import; all if left out.", autocompletion=completion.imports)
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--next", min=1, max=1000, help="How many starts of each; 5 of one import, 1 of all.")
+        int | None,
+        typer.Option(
+            "--next",
+            min=1,
+            max=1000,
+            help="How many starts to show of each import; by default 5 for one import, 1 for all.",
+        ),
     ] = None,
 ) -> None:
     """Show when imports start next, in their time zone, and which starts were missed or skipped, and why."""
@@ -52,7 +58,7 @@ def schedule(
 
 
 def _ask(context: typer.Context, name: str | None, count: int) -> tuple[list[ScheduleReport], bool]:
-    """What there is to show, and whether a daemon runs."""
+    """The schedules to show, and whether a daemon runs."""
     from crawlerd.operations.schedules import ScheduleReport, schedules
     from crawlerd.service.control import ask
 
@@ -62,7 +68,8 @@ def _ask(context: typer.Context, name: str | None, count: int) -> tuple[list[Sch
         found = ask(daemon, "GET", f"schedule?{asked}", list[ScheduleReport])
         if found is not None:
             return found, True
-    settings = read_settings(config_path(context), secrets=False)  # the daemon may go on with an earlier one
+    # a running daemon may still use an earlier version of it
+    settings = read_settings(config_path(context), secrets=False)
     names = None if name is None else [name]
     with reader_of(daemon.state_dir) as reader:
         return schedules(settings.imports, reader, time.time(), names=names, count=count), False
@@ -111,7 +118,7 @@ def _last(each: ScheduleReport) -> str:
 
 
 def _notes(each: ScheduleReport) -> list[str]:
-    """What keeps it from starting, and what was missed and skipped."""
+    """What prevents starts, and which were missed and skipped."""
     texts = [each.held] if each.held else []
     if each.missed:
         more = "at least " if each.missed >= COUNTED else ""

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = "#/$defs/{name}"
-PROBLEM = "problem"  # the schema of errors, of all commands
+PROBLEM = "problem"  # the name of the schema of errors, which all commands share
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """By the name of their file, without its suffix: the command's words, with hyphens."""
+    """The schemas by file name without suffix: the command's words, with hyphens."""
     from crawlerd.operations.problem import CommandProblem
 
     found = {PROBLEM: _document("an error, as any command prints it with --json", [("", CommandProblem)])}
@@ -37,14 +37,14 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _lines(output: Output) -> str:
-    """What --jsonl prints of it."""
+    """How --jsonl prints it."""
     if output.items:
         return f"; with --jsonl, each item of `{output.items}` on a line"
     return "; with --jsonl, each item on a line" if output.many else ""
 
 
 def _types(output: Output) -> Iterator[tuple[str, Any]]:
-    """Each type that it may be, and the option that makes it so."""
+    """Each type that the output may have, with the option that leads to it."""
     yield "", _type(output)
     for option, other in output.other.items():
         yield option, _type(other)
@@ -67,12 +67,12 @@ def _named(option: tuple[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(schema: dict[str, Any]) -> str:
-    """As it stands in its file."""
+    """A schema as the text of its file."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def main(folder: Path) -> None:
-    """Writes them all, and removes those that there are no more."""
+    """Writes all schemas, and removes the files of those that no longer exist."""
     folder.mkdir(exist_ok=True)
     wanted = {f"{name}.json": schema for name, schema in schemas().items()}
     for old in folder.glob("*.json"):

@@ -1,4 +1,4 @@
-"""`crawlerd show …`: what was imported."""
+"""`crawlerd show …`: shows what was imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawlerd.cli.context import config_path, read_for_sinks
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.modes import modes
 
-show = typer.Typer(help="What was imported.", no_args_is_help=True)
+show = typer.Typer(help="Show what was imported.", no_args_is_help=True)
 
 
 @show.command(name="tree")
@@ -30,7 +30,7 @@ def show_tree(
     from crawlerd.sources.aws.tree import STREAMS, Node, dot, text, trees
 
     if modes.machine and as_dot:
-        fail("say --json or --dot", ExitCode.USAGE)
+        fail("use --json or --dot, not both", ExitCode.USAGE)
     with exit_codes():
         settings = read_for_sinks(config_path(context))
         known = [key for key, each in settings.imports.items() if settings.accounts[each.account].source == "aws_org"]

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from crawlerd.cli.results import Checked
     from crawlerd.core.configuration import SinkSpec
 
-sink = typer.Typer(help="Where records go.", no_args_is_help=True)
+sink = typer.Typer(help="Check and copy sinks; forget records in them.", no_args_is_help=True)
 
 
 @sink.callback()
 def group() -> None:
-    """Where records go."""
+    """Check and copy sinks; forget records in them."""
 
 
 @sink.command(name="check")
 def sink_check(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One sink; all without it.", autocompletion=completion.sinks)
+        str | None, typer.Argument(metavar="[NAME]", help="One sink; all if left out.", autocompletion=completion.sinks)
     ] = None,
 ) -> None:
-    """Check that a sink's database is sound, holds what its runs have brought, and that its views can be read.
+    """Check that a sink's database is sound, has every record that its runs wrote, and that its views can be read.
 
-    Exit codes: 0 all of it holds, 1 what does not is printed.
+    Exit codes: 0 all checks pass, 1 the failed checks are printed.
     """
     from crawlerd.config.problems import instead
 
@@ -57,7 +57,10 @@ def sink_check(
 
 
 def _checked(sink: SinkSpec, *, needed: bool) -> Checked:
-    """needed: it must be there."""
+    """Checks a sink.
+
+    needed: it is a problem if the sink does not exist.
+    """
     from crawlerd.cli.results import Checked
     from crawlerd.core.errors import SinkError
     from crawlerd.sinks import check_sink, holds_rows
@@ -66,7 +69,7 @@ def _checked(sink: SinkSpec, *, needed: bool) -> Checked:
     if sink.type == "stdout":
         return Checked(what=what, problems=[], note="writes to stdout, and keeps nothing to be checked")
     if not holds_rows(sink):
-        text = f"{sink.database} does not exist; nothing was imported yet, or it was moved"
+        text = f"{sink.database} does not exist: nothing was imported yet, or the file was moved"
         return Checked(what=what, problems=[text] if needed else [], note="" if needed else text)
     try:
         return Checked(what=what, problems=list(check_sink(sink)))
@@ -88,12 +91,12 @@ def sink_copy(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A sink of the type sqlite.", autocompletion=completion.sinks)
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.", autocompletion=completion.files)],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file when there is one.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to create.", autocompletion=completion.files)],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Copy a sink's database as it is at this moment into a file for readers, whether the daemon runs or not.
+    """Copy the current state of a sink's database into a file for readers, whether the daemon runs or not.
 
-    The file has the sink's `mode`, and appears whole or not at all.
+    The file has the sink's `mode`. If the command fails, no file appears.
     """
     from crawlerd.cli.results import FileWritten
     from crawlerd.operations.problem import Unknown
@@ -107,10 +110,13 @@ def sink_copy(
             fail(f"sinks.{name} writes to stdout, and keeps nothing to be copied", ExitCode.USAGE)
         if sinks[name].type == "postgresql":
             fail(
-                f"sinks.{name} is in PostgreSQL: pg_dump --schema={sinks[name].schema} copies it as it is",
+                f"sinks.{name} is in PostgreSQL: copy it with pg_dump --schema={sinks[name].schema}",
                 ExitCode.USAGE,
             )
         if sinks[name].type != "sqlite":
-            fail(f"sinks.{name} is of the type {sinks[name].type}, whose files are for readers already", ExitCode.USAGE)
+            fail(
+                f"sinks.{name} is of the type {sinks[name].type}, whose files readers can use as they are",
+                ExitCode.USAGE,
+            )
         size = copy_sink(sinks[name], file, force=force)
         confirm(FileWritten(file=str(file), bytes=size), f"{file}: {size / 1e6:,.1f} MB")

@@ -1,4 +1,4 @@
-"""`crawlerd sink forget`: an account, an import or a record leaves every file of ours."""
+"""`crawlerd sink forget`: deletes an account, an import or a record from every file of crawlerd."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from crawlerd.operations.forget_requests import ForgetRequest, Forgettable
     from crawlerd.service.control import Asked
 
-LOOK_SECONDS = 0.1  # between looks at what the daemon does
+LOOK_SECONDS = 0.1  # seconds between two checks of what the daemon has done
 UNREACHED = (
     "not reached: copies (`sink copy`), backups (`backup`, `frontier backup`), exports (`dead export`), files that "
-    "were moved away, what receivers and consumers have got, messages of [notify], and logs"
+    "were moved away, records that receivers and consumers have, messages of [notify], and logs"
 )
-AGAIN = "the next run imports it again where the API still has it: delete it there first, or end the import"
+AGAIN = "if the API still has it, the next run imports it again: delete it there first, or end the import"
 
 
 @sink.command(name="forget")
@@ -35,31 +35,33 @@ def sink_forget(
     context: typer.Context,
     account: Annotated[
         str | None,
-        typer.Option("--account", help="All of an account and its parts.", autocompletion=completion.accounts),
+        typer.Option("--account", help="Everything of an account and its parts.", autocompletion=completion.accounts),
     ] = None,
     import_name: Annotated[
         str | None,
-        typer.Option("--import", help="All that an import has brought.", autocompletion=completion.imports),
+        typer.Option("--import", help="Everything that an import has written.", autocompletion=completion.imports),
     ] = None,
-    key: Annotated[str | None, typer.Option("--key", help="One record, and those that lie below it.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="One record, and the records below it.")] = None,
     stream: Annotated[
-        str | None, typer.Option("--stream", help="Only of one stream.", autocompletion=completion.streams)
+        str | None, typer.Option("--stream", help="Only in one stream.", autocompletion=completion.streams)
     ] = None,
     name: Annotated[
         str | None, typer.Option("--sink", help="Only in one sink.", autocompletion=completion.sinks)
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can be asked.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how much there is, and change nothing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation; required without a terminal.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how much there is, and change nothing.")] = False,
 ) -> None:
-    """Delete for good what was imported: rows, files' lines, deliveries, dead letters, sync points, notes.
+    """Delete imported data for good: rows, lines of files, deliveries, dead letters, sync points, notes.
 
-    Nothing of it is left in the files, free space included. Not while a run of an import that may write it is under
-    way. It may be said again, after a crash too: what is gone is gone.
+    Nothing of the data is left in the files, nor in their free space. No run of an import that may write the data may
+    be under way. After an interruption, repeat the command.
     """
     from crawlerd.operations.forget_requests import ForgetRequest, forget_count, forget_plan
 
     if not (account or import_name or key):
-        fail("give what to forget: --account, --import or --key", ExitCode.USAGE)
+        fail("specify what to forget: --account, --import or --key", ExitCode.USAGE)
     request = ForgetRequest(account=account, import_name=import_name, key=key, stream=stream, sink=name)
     with exit_codes():
         settings = read_for_sinks(config_path(context))
@@ -70,22 +72,24 @@ def sink_forget(
             tell(found, _print)
             return
         if found.nothing:
-            note("nothing of it is known; free space is cleaned all the same")
+            note("nothing matches; free space is cleaned anyway")
         if not yes:
             _ask(found)
         forgot = _forget(daemon, settings, request)
         if forgot.error:
             confirm(forgot, _done(forgot))
-            fail(f"{forgot.error}; what was forgotten so far stays so: say it again then", ExitCode.FAILED)
+            fail(
+                f"{forgot.error}; what was deleted so far stays deleted: repeat the command afterwards", ExitCode.FAILED
+            )
         confirm(forgot, _done(forgot), UNREACHED, AGAIN)
         if forgot.left:
             for each in forgot.left:
                 say(f"crawlerd: {each}", error=True)
-            fail("what was deleted may still be in free space: say it again with crawlerd stopped", ExitCode.FAILED)
+            fail("deleted data may still be in free space: stop crawlerd and repeat the command", ExitCode.FAILED)
 
 
 def _forget(daemon: Asked, settings: Settings, request: ForgetRequest) -> Forgot:
-    """By the daemon if one runs, else here."""
+    """Forgets the data: in the daemon if one runs, otherwise in this process."""
     from crawlerd.engine.forgetting import Forgot, Here
     from crawlerd.operations.forget_requests import forgettor
     from crawlerd.service.control import must_ask
@@ -101,7 +105,7 @@ def _forget(daemon: Asked, settings: Settings, request: ForgetRequest) -> Forgot
 
     forgot = by_daemon_or_here(daemon, "POST", "forget", Forgot, request, here)
     while not forgot.done:
-        time.sleep(LOOK_SECONDS)  # the daemon is another process, and tells nobody
+        time.sleep(LOOK_SECONDS)  # the daemon is another process, and does not report to us
         forgot = must_ask(daemon, "GET", "forget", Forgot)
     return forgot
 
@@ -120,7 +124,7 @@ def _print(found: Forgettable, *, error: bool = False) -> None:
 
 def _ask(found: Forgettable) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        fail("this would delete for good: add --yes to do so without being asked, or --dry-run", ExitCode.USAGE)
+        fail("this would delete for good: confirm with --yes, or use --dry-run", ExitCode.USAGE)
     _print(found, error=True)
     if not typer.confirm("Delete it for good?", err=True):
         fail("nothing was changed", ExitCode.FAILED)

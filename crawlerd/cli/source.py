@@ -1,4 +1,4 @@
-"""`crawlerd source …`: sources that TOML files describe."""
+"""`crawlerd source …`: works on sources that TOML files describe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
     from crawlerd.source import Source
 
-source = typer.Typer(help="Sources that TOML files describe.", no_args_is_help=True)
+source = typer.Typer(help="Test sources that are described in TOML.", no_args_is_help=True)
 
 
 @source.command(name="test")
@@ -25,13 +25,17 @@ def source_test(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The description.", autocompletion=completion.files)],
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="One of its endpoints.")],
     account: Annotated[
-        str | None, typer.Option(help="Account of the configuration to ask for.", autocompletion=completion.accounts)
+        str | None, typer.Option(help="The configured account to use.", autocompletion=completion.accounts)
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="Without an account: address of the API.")] = None,
-    key_env: Annotated[str | None, typer.Option(help="Without an account: variable that holds the key.")] = None,
-    variable: Annotated[list[str] | None, typer.Option(help="Without an account: NAME=VALUE.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Without an account: the address of the API.")] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Without an account: the environment variable that holds the key.")
+    ] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option(help="Without an account: a variable of the description, as NAME=VALUE.")
+    ] = None,
 ) -> None:
-    """Fetch one page of an endpoint, and show what was understood and what would be asked next.
+    """Fetch one page of an endpoint, and show what was understood and what would be requested next.
 
     Uses the first configured account with this description, unless you give --account or there is no configuration.
     """
@@ -61,7 +65,7 @@ def source_schema() -> None:
 
 
 def _account_of(config: Path, file: Path, name: str | None) -> tuple[Source, AccountSpec] | None:
-    """The account that is named, or the first one that uses the file, if there is a configuration."""
+    """The named account, or the first one that uses the file; None without a configuration."""
     if name is None and not config.exists():
         return None
     settings = read_settings(config)
@@ -99,11 +103,11 @@ def _without_account(
     except ValueError as error:
         fail(error, ExitCode.CONFIGURATION)
     if url is None:
-        fail(f"{file} has no base_url; say --base-url", ExitCode.USAGE)
+        fail(f"{file} has no base_url; give --base-url", ExitCode.USAGE)
     secret = os.environ.get(key_env, "") if key_env else ""
     if key_env and not secret:
         fail(f"--key-env: the environment variable {key_env} is not set", ExitCode.USAGE)
     if made.auth and not secret:
-        fail(f"{file} needs a key; say --key-env NAME of the environment variable that holds it", ExitCode.USAGE)
+        fail(f"{file} needs a key; give --key-env NAME, the environment variable that holds it", ExitCode.USAGE)
     facts = {"description": options.description, "variables": options.variables}
     return made, AccountSpec(name="test", source=made.name, base_url=url, secret=secret, options=facts)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sources() -> None:
-    """List the installed sources. One that cannot be used is listed with the reason."""
+    """List the installed sources. If one cannot be used, the reason is shown."""
     from crawlerd.sources.registry import source_names
 
     found = [_about(name) for name in source_names()]
@@ -47,7 +47,7 @@ def streams(
             fail(f'there is no source "{name}"; {instead(name, known)}', ExitCode.USAGE)
         source = load(name)
         if isinstance(source, SourceFamily):
-            fail(f"the streams of {name} are those that each account's description names", ExitCode.USAGE)
+            fail(f"the streams of {name} are in each account's description", ExitCode.USAGE)
         found = [StreamName(name=each, by_default=True) for each in source.streams]
         found += [StreamName(name=each, by_default=False) for each in source.optional if each not in source.streams]
         tell_list(found, found, _print_streams)

@@ -27,14 +27,17 @@ WATCH_SECONDS = 2.0
 
 def status(
     context: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 seconds, until Ctrl-C.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="For cron and monit: print what is wrong and exit with 1; else nothing.")
+        bool,
+        typer.Option(
+            "--check", help="For cron and monit: print problems and exit with 1; print nothing if there are none."
+        ),
     ] = False,
 ) -> None:
-    """Show what needs a look, runs, imports and accounts, whether the daemon runs or not."""
+    """Show what needs a look, and the runs, imports and accounts, whether the daemon runs or not."""
     if watch + (check or modes.machine) > 1:
-        fail("--watch is for people, and goes with neither --json nor --check", ExitCode.USAGE)
+        fail("--watch cannot be combined with --json or --check", ExitCode.USAGE)
     with exit_codes():
         if check:
             _check(context)
@@ -64,7 +67,7 @@ def _check(context: typer.Context) -> None:
     now = time.time()
     grave = [trouble_text(each, now) for each in report.troubles if each.grave] if report else []
     if report is None and not pid and _scheduled(context):
-        grave.append("crawlerd: no daemon runs, so nothing starts by its schedule: `crawlerd run`")
+        grave.append("crawlerd: no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`")
     tell(StatusCheck(wrong=grave), lines(grave))
     if grave:
         raise typer.Exit(ExitCode.FAILED)
@@ -78,7 +81,8 @@ def _scheduled(context: typer.Context) -> bool:
 
 
 def _found(context: typer.Context) -> tuple[int | None, StatusReport | None]:
-    """The number of the process that works on the frontier, if any, and what the daemon says, or else the disk."""
+    """The process id of the crawlerd that works on the frontier, if there is one, and the status: from the daemon,
+    otherwise from the disk."""
     from crawlerd.config.outline import outline
     from crawlerd.operations.live_facts import Unheard
     from crawlerd.operations.problem import Unknown

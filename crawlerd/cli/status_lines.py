@@ -1,4 +1,4 @@
-"""The status as lines of a terminal: what needs a look first, none wider than the terminal."""
+"""The status as lines for a terminal, none wider than the terminal: first what needs a look."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 TROUBLE_LINES, LINES_OF_ONE = 12, 4
 ROWS = 36  # of runs and imports together
 SHOWN = 20
-NOTES = 3  # lines about runs that were cancelled, or changed for once
+NOTES = 3  # lines about runs that were cancelled, or are ad hoc
 
 
 def status_lines(report: StatusReport, now: float, width: int, *, alive: bool) -> Iterator[str]:
-    """At most 59. now: Unix seconds. alive: a crawlerd works on the frontier."""
+    """The lines, 59 at most.
+
+    now: Unix seconds.
+    alive: a crawlerd works on the frontier.
+    """
     if alive:
         yield from textwrap.wrap(verdict(report, None, alive=True), width)[:1]
     yield from _troubles(report.troubles, now, width)
@@ -48,7 +52,7 @@ def status_lines(report: StatusReport, now: float, width: int, *, alive: bool) -
 
 
 def trouble_text(trouble: Trouble, now: float) -> str:
-    """One line, however long."""
+    """A trouble as one line of any length."""
     since = f", since {short_time(trouble.since, now)}" if trouble.since else ""
     until = f", until {short_time(trouble.until, now)}" if trouble.until and trouble.until > now else ""
     return shown(" ".join(f"{trouble.who}: {trouble.text}{since}{until}".split()))
@@ -76,7 +80,7 @@ def _wrapped(text: str, width: int) -> list[str]:
         subsequent_indent="    ",
         max_lines=LINES_OF_ONE,
         placeholder=" …",
-        break_on_hyphens=False,  # a path or an address can be copied, unless it is longer than a line
+        break_on_hyphens=False,  # paths and addresses can be copied, unless they are longer than a line
     )
 
 
@@ -100,7 +104,7 @@ def _runs(runs: Sequence[RunLine], now: float, width: int, *, alive: bool) -> It
 
 
 def run_state(line: RunLine, now: float) -> str:
-    """What it does, or waits for."""
+    """What a run does, or what it waits for."""
     if line.waits is None:
         return "running"
     until = f" until {short_time(line.waits.until, now)}" if line.waits.until and line.waits.until > now else ""
@@ -108,7 +112,7 @@ def run_state(line: RunLine, now: float) -> str:
 
 
 def rate_text(line: RunLine) -> str:
-    """Requests per second, of the limit as far as there is one."""
+    """Requests per second, and the share of the limit if there is one."""
     if line.rate is None:
         return ""
     return f"{line.rate:.3g}/{line.limit:.3g}" if line.limit else f"{line.rate:.3g}"
@@ -122,7 +126,7 @@ IMPORT_HEAD = ("import", "last run", "state", "ended", "records", "data age", "n
 
 
 def import_row(line: ImportLine, now: float) -> tuple[str, ...]:
-    """See IMPORT_HEAD."""
+    """The cells of an import, see IMPORT_HEAD."""
     run = line.last
     if line.configured is False:
         then = "not configured"
@@ -145,5 +149,5 @@ def import_row(line: ImportLine, now: float) -> tuple[str, ...]:
 
 def _notes(runs: Sequence[RunReport], width: int) -> Iterator[str]:
     found = [f"run {run.id} was cancelled: {run.ended_reason}" for run in runs if run.ended_reason]
-    found += [f"run {run.id} is an ad hoc one: {run.ad_hoc}" for run in runs if run.ad_hoc]
+    found += [f"run {run.id} is an ad hoc run: {run.ad_hoc}" for run in runs if run.ad_hoc]
     yield from (textwrap.shorten(shown(line), width, placeholder=" …") for line in found[:NOTES])

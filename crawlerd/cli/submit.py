@@ -1,4 +1,4 @@
-"""`crawlerd submit`: a task of an import, performed in its run that is under way or in one of its own."""
+"""`crawlerd submit`: adds a task to the current run of an import, or to a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_INPUT = 2 << 20  # bytes
 def submit(
     context: typer.Context,
     kind: Annotated[
-        str, typer.Argument(help="The kind of task, as the import's source calls it.", autocompletion=completion.kinds)
+        str, typer.Argument(help="The kind of task, as the import's source names it.", autocompletion=completion.kinds)
     ],
     args: Annotated[str, typer.Argument(help='Its arguments, a JSON object; "-" for stdin.')],
     name: Annotated[
@@ -33,13 +33,14 @@ def submit(
         ),
     ],
 ) -> None:
-    """Add a task to the run of an import that is under way, or begin a run that has nothing else.
+    """Add a task to the run of an import that is under way, or start a run that has only this task.
 
-    Such a run publishes no sync point and tombstones nothing. A task that its run has, or had, is not added again.
+    Such a run publishes no sync point and writes no tombstones. A task that its run has or had already is not added
+    again.
     """
     with exit_codes():
         done, performed = _submitted(context, name, _request(kind, args))
-        what = "has the task" if done.added else "was asked for this task before: nothing is added"
+        what = "has the task now" if done.added else "already had this task: nothing is added"
         then = "" if performed else f"; the daemon performs it when it starts, or `crawlerd import {name}`"
         confirm(done, shown(f"{'new ' if done.began else ''}run {done.run} of import {name} {what}{then}"))
 
@@ -56,7 +57,7 @@ def _request(kind: str, args: str) -> TasksRequest:
     try:
         msgspec.json.decode(text, type=dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        fail(f'ARGS is no JSON object: {error}; write for example \'{{"id": "cus_1"}}\'', ExitCode.USAGE)
+        fail(f'ARGS is not a JSON object: {error}; write for example \'{{"id": "cus_1"}}\'', ExitCode.USAGE)
     return TasksRequest(tasks=[TaskRequest(kind, msgspec.Raw(text))])
 
 

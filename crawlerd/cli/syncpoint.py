@@ -33,14 +33,14 @@ from crawlerd.core.sync_times import times_of
 if TYPE_CHECKING:
     from crawlerd.operations.sync_points import SyncPoints, SyncPointsChanged, SyncPointsRequest
 
-MOST_INPUT = 1 << 20  # bytes of a file with sync points
-SHOWN = 60  # characters of one in a table
+MOST_INPUT = 1 << 20  # most bytes of a file with sync points
+SHOWN = 60  # most characters of a sync point in a table
 
-syncpoint = typer.Typer(help="How far imports have come: what the next run begins from.", no_args_is_help=True)
+syncpoint = typer.Typer(help="Show and change sync points: where an import's next run begins.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The import.", autocompletion=completion.imports)]
 Streams = Annotated[
     list[str] | None,
-    typer.Option("--stream", help="Of this stream alone; may be repeated.", autocompletion=completion.streams),
+    typer.Option("--stream", help="Only this stream; may be repeated.", autocompletion=completion.streams),
 ]
 
 
@@ -66,17 +66,19 @@ def set_(
     file: Annotated[
         str | None,
         typer.Argument(
-            help='What `syncpoint show --json` has printed, edited or not; "-" for stdin.',
+            help='Output of `syncpoint show --json`, edited or not; "-" for stdin.',
             autocompletion=completion.files,
         ),
     ] = None,
     stream: Streams = None,
     value: Annotated[str | None, typer.Option(help="The sync point of the one --stream.")] = None,
-    back: Annotated[str | None, typer.Option(metavar="DURATION", help="How far to move times back, as 2d.")] = None,
+    back: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How far to move times back, such as 2d.")
+    ] = None,
 ) -> None:
-    """Set sync points: from a file, of one stream, or so much earlier. Not while a run of the import is under way.
+    """Set sync points: from a file, for one stream, or back by a time. No run of the import may be under way.
 
-    Streams that the file does not name keep theirs; null clears one.
+    Streams that the file does not name keep their sync points; null clears one.
     """
     from crawlerd.operations.sync_points import SyncPointsRequest
 
@@ -100,7 +102,7 @@ def set_(
 
 @syncpoint.command()
 def clear(context: typer.Context, name: Name, stream: Streams = None) -> None:
-    """Clear sync points: the next run reads these streams in full. Not while a run of the import is under way."""
+    """Clear sync points: the next run reads these streams in full. No run of the import may be under way."""
     from crawlerd.operations.sync_points import SyncPointsRequest
 
     with exit_codes():
@@ -111,17 +113,19 @@ def clear(context: typer.Context, name: Name, stream: Streams = None) -> None:
 def copy(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="FROM", help="The import that has them.", autocompletion=completion.imports)
+        str, typer.Argument(metavar="FROM", help="The import to copy from.", autocompletion=completion.imports)
     ],
     name: Annotated[
         str,
         typer.Argument(
-            metavar="TO", help="The import that gets them; of the same account.", autocompletion=completion.imports
+            metavar="TO",
+            help="The import to copy to; it must have the same account.",
+            autocompletion=completion.imports,
         ),
     ],
     stream: Streams = None,
 ) -> None:
-    """Copy sync points to another import of the same account. Not while a run of that import is under way."""
+    """Copy sync points to another import of the same account. No run of that import may be under way."""
     from crawlerd.operations.sync_points import SyncPointsRequest
 
     with exit_codes():
@@ -172,29 +176,29 @@ def _read(name: str, file: str, context: typer.Context) -> dict[str, Any]:
     except OSError as error:
         fail(f"{file}: {error.strerror}", ExitCode.USAGE)
     if len(data) > MOST_INPUT:
-        fail(f"{file} is larger than 1 MiB: it is not output of `syncpoint show --json`", ExitCode.USAGE)
+        fail(f"{file} is larger than 1 MiB: it is not the output of `syncpoint show --json`", ExitCode.USAGE)
     try:
         given = msgspec.json.decode(data, type=SyncPoints)
     except msgspec.DecodeError as error:
-        fail(f"{file} is not as `crawlerd syncpoint show {name} --json` prints it: {error}", ExitCode.USAGE)
+        fail(f"{file} is not the output of `crawlerd syncpoint show {name} --json`: {error}", ExitCode.USAGE)
     if given.import_name != name:
         fail(
-            f"{file} has the sync points of import {given.import_name[:80]}; to take over those of another import, "
-            f"`crawlerd syncpoint copy {given.import_name[:80]} {name}`",
+            f"{file} has the sync points of import {given.import_name[:80]}; to copy them, "
+            f"use `crawlerd syncpoint copy {given.import_name[:80]} {name}`",
             ExitCode.USAGE,
         )
     sink = _show(context, name, []).sink
     if given.sink != sink:
         fail(
-            f"{file} has the sync points of sink {given.sink}, and import {name} has sink {sink} now, which need not "
-            "have what they vouch for",
+            f"{file} has the sync points of sink {given.sink}, but import {name} now has sink {sink}, which may lack "
+            "the records before them",
             ExitCode.USAGE,
         )
     return given.points
 
 
 def _object(value: str) -> Any:
-    """A JSON object as one, anything else as text."""
+    """The JSON object in a text; any other text as it is."""
     import msgspec
 
     if not value.startswith("{"):
@@ -202,7 +206,7 @@ def _object(value: str) -> Any:
     try:
         return msgspec.json.decode(value)
     except msgspec.DecodeError as error:
-        raise CrawlerdError(f"--value: no JSON object: {error}") from None
+        raise CrawlerdError(f"--value is not a JSON object: {error}") from None
 
 
 def _tell(name: str, changed: SyncPointsChanged) -> None:
@@ -216,7 +220,7 @@ def _tell(name: str, changed: SyncPointsChanged) -> None:
     if cleared := [each for each, value in changed.after.items() if value is None]:
         say(shown(f"without a sync point, and so read in full: {', '.join(cleared)}"))
     if changed.left_out:
-        say(shown(f"left out, since import {name} does not read them: {', '.join(changed.left_out)}"))
+        say(shown(f"left out, since import {name} does not read these streams: {', '.join(changed.left_out)}"))
 
 
 def _short(value: Any) -> str:
@@ -231,6 +235,6 @@ def _text(value: Any) -> str:
 
 
 def _time(value: Any) -> str:
-    """The earliest time in it; "" when it has none."""
+    """The earliest time in a sync point; "" if it has none."""
     found = [] if value is None else times_of(_text(value))
     return local_time(min(found)) if found else ""

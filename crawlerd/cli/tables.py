@@ -13,13 +13,13 @@ from crawlerd.core.redaction import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WIDTH = 80  # columns where there is no terminal that says
-LEAST = 8  # characters that a column is cut to
+WIDTH = 80  # columns if there is no terminal
+LEAST = 8  # characters to which a column may be cut
 YEAR = 365 * 86_400.0
 
 
 def terminal_width() -> int:
-    """Columns that a line on stdout may have."""
+    """The columns of the terminal at stdout."""
     return shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
 
 
@@ -33,20 +33,25 @@ def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def local_time(seconds: float) -> str:
-    """Unix seconds as the time of this machine's zone."""
+    """A time in this machine's zone.
+
+    seconds: Unix seconds.
+    """
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def duration(seconds: float) -> str:
-    """Such as 0:07, or 1:02:30."""
+    """A duration as text, such as 0:07, or 1:02:30."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def fitted(rows: Sequence[tuple[str, ...]], width: int, elastic: Sequence[int]) -> list[str]:
-    """An empty line, then the rows, none wider than `width`. Columns without a cell below their head are left out.
-    elastic: columns that are cut where there is too little room, the last one first."""
+    """An empty line, then the rows, none wider than `width`. Columns that are empty below their head are left out.
+
+    elastic: the columns that are cut if there is too little room, the last one first.
+    """
     used = [number for number in range(len(rows[0])) if any(row[number] for row in rows[1:])]
     cells = [[shown(row[number]) for number in used] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -63,7 +68,10 @@ def _cut(cell: str, width: int) -> str:
 
 
 def short_time(seconds: float, now: float) -> str:
-    """Unix seconds as the time of this machine's zone, with as much of the date as it takes."""
+    """A time in this machine's zone, with as much of the date as is needed.
+
+    seconds, now: Unix seconds.
+    """
     at, today = datetime.fromtimestamp(seconds).astimezone(), datetime.fromtimestamp(now).astimezone()
     if at.date() == today.date():
         return at.strftime("%H:%M:%S")
@@ -71,14 +79,14 @@ def short_time(seconds: float, now: float) -> str:
 
 
 def short_count(count: int) -> str:
-    """At most six characters, up to a billion."""
+    """A number in at most six characters, up to a billion."""
     if count < 100_000:
         return f"{count:,}"
     return f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
 
 
 def age(seconds: float) -> str:
-    """Such as "3 h"."""
+    """An age as text, such as "3 h"."""
     for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -86,7 +94,7 @@ def age(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """Such as "0.6 s", "31 s" or "2.4 h"."""
+    """An approximate duration as text, such as "0.6 s", "31 s" or "2.4 h"."""
     for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f} {unit}"

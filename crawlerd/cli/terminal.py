@@ -1,4 +1,4 @@
-"""How commands print: what an API, a file or another program says is shown, and never obeyed by the terminal."""
+"""How commands print. Text from an API, a file or another program is shown, but cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from crawlerd.cli.modes import modes
 from crawlerd.core.redaction import shown
 
-# In JSON that is valid already: DEL, the second set of control characters, and what turns the direction of text.
+# JSON may contain these unescaped: DEL, the C1 control characters, and characters that change the direction of text.
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -22,40 +22,41 @@ def say(text: str = "", *, error: bool = False) -> None:
 
 
 def say_json(text: bytes | str, *, error: bool = False) -> None:
-    """Prints JSON, which may have several lines, to stderr if it is not what stdout is for. What a terminal would obey
-    is escaped."""
+    """Prints JSON of one or more lines on stdout, or on stderr if stdout is for records. Characters that could control
+    a terminal are escaped."""
     words = text.decode() if isinstance(text, bytes) else text
     _print(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", words), error=error, file=modes.stdout)
 
 
 def _print(text: str, *, error: bool = False, file: TextIO | None = None) -> None:
-    """Ends the command when it cannot be written, unless nobody reads it any more, which typer sees to."""
+    """Writes a text. If that fails, the command ends, unless the reader is gone, which typer handles."""
     try:
         typer.echo(text, None if error else file, err=error)
     except BrokenPipeError:
         raise
     except OSError as reason:
-        from crawlerd.cli.exits import ExitCode  # which prints by what is here
+        from crawlerd.cli.exits import ExitCode  # imported late, since that module imports this one
 
         stream = sys.stderr if error else file or sys.stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python writes the rest of it at the end
+        # Python flushes the rest at exit, which must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         if not error:
-            say(f"crawlerd: cannot write what was asked for: {reason.strerror}", error=True)
+            say(f"crawlerd: cannot write the output: {reason.strerror}", error=True)
         raise SystemExit(ExitCode.DISK) from None
 
 
-closed: set[str] = set()  # standard streams that the command was started without
+closed: set[str] = set()  # standard streams that were closed when the command started
 
 
 def open_standard_streams() -> None:
-    """Those that are closed lead nowhere: otherwise, the next file that is opened gets the number, and what is printed
-    goes into it."""
+    """Opens the standard streams that are closed, to /dev/null. Otherwise the next opened file would get the number of
+    one of them, and what is printed would end up in that file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             closed.add(name)
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # the system assigns the lowest free number
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 - for good

@@ -1,4 +1,4 @@
-"""`crawlerd top`: a screen that shows how imports go, until q or Ctrl-C."""
+"""`crawlerd top`: a screen that shows the progress of imports, until q or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from crawlerd.operations.top_report import TopReport
 
 EVERY_SECONDS = 1.0
-LOOK_SHARE = 10  # looking takes at most one part in this many of the time: 100,000 accounts take the daemon 0.14 s
-ONCE_LINES = 24  # where it is shown once, to no terminal
+LOOK_SHARE = 10  # refreshing may take one part in this many of the time: 100,000 accounts take the daemon 0.14 s
+ONCE_LINES = 24  # lines if stdout is not a terminal
 
 
 def top(context: typer.Context) -> None:
-    """Watch how imports go: a verdict, accounts by backlog, runs with their ends, the last errors.
+    """Watch imports: a verdict, accounts by backlog, runs with their estimated ends, the last errors.
 
-    Shown once, and not watched, where stdout is no terminal, and with --json.
+    If stdout is not a terminal, and with --json, this is printed once.
     """
     from rich.console import Console
 
@@ -78,7 +78,7 @@ def _watch(context: typer.Context, screen: FullScreen) -> None:
 
 
 class _Looking(Thread):
-    """Looks each second, so that keys need not wait for a daemon that is slow to answer."""
+    """Fetches a report every second in a thread of its own, so that keys need not wait for a slow daemon."""
 
     def __init__(self, context: typer.Context, screen: FullScreen) -> None:
         super().__init__(daemon=True)
@@ -99,7 +99,7 @@ class _Looking(Thread):
 
 
 def _look(context: typer.Context) -> TopReport:
-    """What the daemon says, else what is on disk."""
+    """A report: from the daemon, otherwise from the disk."""
     from crawlerd.config.outline import outline
     from crawlerd.operations.live_facts import Unheard
     from crawlerd.operations.problem import Unknown

@@ -1,4 +1,4 @@
-"""What `crawlerd top` draws: lines that fit a screen of any size. Pure."""
+"""The screen of `crawlerd top`: lines that fit any size. Pure."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from crawlerd.operations.top_report import BusyAccount, TopReport
 
 SECTIONS = ("accounts", "runs", "errors")
-SHARES = (4, 3, 2)  # of the lines that are left, by section
-BAR = 10  # cells
+SHARES = (4, 3, 2)  # how the remaining lines are shared among the sections
+BAR = 10  # width of a bar in cells
 GRAVE = {Reason.REFUSED, Reason.OUTAGE, Reason.QUOTA, Reason.SINK, Reason.STORE}
 KEYS = "q quit   Tab next list   arrows, PgUp, PgDn, Home, End scroll   space hold"
 
 
 @dataclass(frozen=True)
 class View:
-    """
+    """What part of the report is on the screen.
+
     section: the list that the keys scroll.
-    offsets: rows that are scrolled out, by section.
-    held: the screen stays as it is.
+    offsets: rows that are scrolled out of view, by section.
+    held: the screen is frozen.
     """
 
     section: int = 0
@@ -39,7 +40,11 @@ class View:
 
 
 def moved(view: View, key: str, counts: Sequence[int], page: int) -> View:
-    """After a key. counts: rows of each section. page: rows of a page."""
+    """The view after a key.
+
+    counts: rows of each section.
+    page: rows of a page.
+    """
     if key == "tab":
         return replace(view, section=(view.section + 1) % len(SECTIONS))
     if key == "space":
@@ -58,7 +63,7 @@ def frame(
 ) -> list[Text]:
     """At most `height` lines, each at most `width` columns wide.
 
-    trouble: why there is nothing newer; "" where this is new.
+    trouble: why the report is out of date; "" if it is not.
     blocks: the full and the empty cell of a bar.
     """
     now, status = report.at, report.status
@@ -86,12 +91,15 @@ def frame(
 
 
 def counts(report: TopReport) -> tuple[int, int, int]:
-    """Rows of each section."""
+    """The number of rows of each section."""
     return len(report.accounts), len(report.status.running), len(report.errors)
 
 
 def _rooms(room: int, rows: Sequence[int]) -> list[int]:
-    """Lines of each section, by share: what one does not need, the others get. rows: of each."""
+    """The lines that each section gets, by its share. Lines that a section does not need go to the others.
+
+    rows: the rows of each section.
+    """
     need = [count + 2 if count else 1 for count in rows]  # with its title and head
     given = [0] * len(need)
     while sum(given) < room and (open_ := [place for place, most in enumerate(need) if given[place] < most]):
@@ -119,7 +127,8 @@ def _line(text: str, style: str) -> Text:
 
 
 def _colored(line: str) -> Text:
-    """With the reasons that people must do something about in red: the word says the same."""
+    """A line with some reasons in red: those for which people must act. The color adds nothing that the words do not
+    say."""
     text = Text(line, no_wrap=True, end="")
     text.highlight_words([f"  {reason} " for reason in GRAVE], "red")
     text.highlight_words([f"  {Reason.THROTTLED} ", f"  {Reason.PAUSED} "], "yellow")
@@ -150,7 +159,7 @@ def _account(each: BusyAccount, blocks: str) -> tuple[str, ...]:
 
 
 def bar(rate: float | None, limit: float | None, blocks: str = "█░") -> str:
-    """How much of the limit is used; "" where there is no limit, or nobody knows."""
+    """A bar for the used share of the limit; "" if there is no limit, or it is unknown."""
     if rate is None or not limit:
         return ""
     full = min(BAR, round(BAR * rate / limit))

@@ -1,4 +1,4 @@
-"""`crawlerd accounts test` and `config check --online`: asks accounts, and shows what they answered."""
+"""`crawlerd accounts test` and `config check --online`: send a request to each account's API, and show the answers."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AT_ONCE = 8  # accounts; a daemon has other askers too
-MARGIN_SECONDS = 10.0  # that the daemon's answer may take longer than what it says
+AT_ONCE = 8  # accounts at once; a daemon has other clients too
+MARGIN_SECONDS = 10.0  # how much longer than the stated time the daemon's answer may take
 UNKNOWN_NOW = ("unanswered", "throttled", "waits")
 
 
@@ -46,12 +46,12 @@ def tested(
     as_configured: bool,
     with_keys: Callable[[], Settings] | None,
 ) -> Iterator[AccountTrial]:
-    """Tests accounts, a few at once: through the daemon if one runs, within its limits, else within those of the state
-    directory.
+    """Tests accounts, a few at once. A running daemon sends the requests, within its limits; otherwise they are sent
+    from here, within the limits that the state directory has recorded.
 
-    as_configured: with the credentials of `settings`, and not those that the daemon has.
-    with_keys: reads the settings again, with keys, for accounts that the daemon does not know, where `settings` have
-        none.
+    as_configured: use the credentials of `settings`, not those that the daemon has loaded.
+    with_keys: reads the settings again, with keys; for accounts that the daemon does not know, if `settings` has no
+        keys.
     """
     folder = settings.daemon.state_dir
     if running_pid(folder) is None:
@@ -64,13 +64,13 @@ def tested(
             unknown.append(name)
         else:
             yield found
-    if unknown:  # nothing of them is under way there
+    if unknown:  # the daemon has no such accounts, so it has no requests under way for them
         with tempfile.TemporaryDirectory(prefix="crawlerd-") as used:
             yield from _by_ourselves(with_keys() if with_keys else settings, unknown, Path(used))
 
 
 def report(tests: Iterable[AccountTrial], *, many: bool, silent: bool = False) -> ExitCode:
-    """Prints a line for each account, of many that work only how many. The exit code that follows."""
+    """Prints a line for each account; of many that work, only their number. Returns the exit code."""
     states: Counter[str] = Counter()
     for each in tests:
         states[each.state] += 1
@@ -86,7 +86,7 @@ def report(tests: Iterable[AccountTrial], *, many: bool, silent: bool = False) -
 
 
 def _by_daemon(settings: Settings, name: str, as_configured: bool) -> AccountTrial | None:
-    """None when the daemon has no such account."""
+    """The daemon's result; None if it has no such account."""
     spec = settings.accounts[name]
     salt = secrets.token_hex(16)
     request = TrialRequest(seal=sealed(spec, salt), salt=salt) if as_configured else TrialRequest()
@@ -104,7 +104,7 @@ def _by_ourselves(settings: Settings, names: Sequence[str], folder: Path) -> Ite
     from crawlerd.engine.engine import Engine
 
     daemon = msgspec.structs.replace(settings.daemon, state_dir=folder)
-    logging.disable(logging.CRITICAL)  # what is wrong is in the answers
+    logging.disable(logging.CRITICAL)  # the answers say what is wrong
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with Engine(replace(settings, daemon=daemon)) as engine:
@@ -115,7 +115,8 @@ def _by_ourselves(settings: Settings, names: Sequence[str], folder: Path) -> Ite
 
 
 def _at_once(function: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
-    """In the order of the names. Ctrl-C waits for none of them: an executor would join its threads."""
+    """Calls the function in threads, and yields the results in the order of the names. Ctrl-C does not wait for the
+    threads, as it would with an executor."""
     waiting: SimpleQueue[tuple[str, Future[T]]] = SimpleQueue()
     answers: list[Future[T]] = [Future() for _ in names]
     for each in zip(names, answers, strict=True):
@@ -138,7 +139,7 @@ def _at_once(function: Callable[[str], T], names: Sequence[str]) -> Iterator[T]:
 
 @contextmanager
 def _state_directory(folder: Path) -> Iterator[Path]:
-    """The one that has been used, which knows what the limits permit; else one that is gone afterwards."""
+    """The state directory, if it has been used: it knows what the limits permit. Otherwise a temporary one."""
     from crawlerd.frontier import open_reader
 
     reader = open_reader(folder)

@@ -1,4 +1,4 @@
-"""What `--watch` does: it shows the same again and again, on a screen of its own."""
+"""The loop of `--watch`, on the terminal's alternate screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def watch(lines: Callable[[int], Sequence[str]], seconds: float) -> None:
-    """Ends with Ctrl-C, without an error. lines: of a width. seconds: between two looks."""
+    """Shows lines again and again. Ctrl-C ends it without an error.
+
+    lines: the lines for a width.
+    seconds: the time between two refreshes.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -31,6 +35,6 @@ def watch(lines: Callable[[int], Sequence[str]], seconds: float) -> None:
                 size = shutil.get_terminal_size()
                 shows = [shown(line)[: size.columns] for line in lines(size.columns)][: size.lines]
                 live.update(Text("\n".join(shows), no_wrap=True), refresh=True)
-                time.sleep(seconds)  # no event covers all that it shows: files, a daemon, times that pass
+                time.sleep(seconds)  # no event covers everything shown: files, a daemon, and the passing of time
     except KeyboardInterrupt:
         sys.stdout.flush()

@@ -32,7 +32,7 @@ def why(
         ),
     ],
 ) -> None:
-    """Say why something waits, and until when, whether the daemon runs or not."""
+    """Explain why something waits, and until when, whether the daemon runs or not."""
     with exit_codes():
         told = _told(context, words)
         tell(told, lines(map(shown, told.sentences)))
@@ -71,7 +71,7 @@ def _told(context: typer.Context, words: Sequence[str]) -> Why:
 
 
 def _subjects(words: Sequence[str]) -> list[tuple[Subject, str]]:
-    """What the words may be about; the first that there is counts."""
+    """What the words may mean, in order of preference."""
     subjects: dict[str, Subject] = {each: each for each in get_args(Subject)}
     if len(words) == 1:
         return [("import", words[0]), ("account", words[0])]

@@ -1,4 +1,4 @@
-"""What a command changes of imports for one run: from when on it reads, and other values of their settings."""
+"""Changes of imports that a command makes for one run: the time from which it reads, and other values of settings."""
 
 from __future__ import annotations
 
@@ -22,51 +22,57 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import ImportSpec
     from crawlerd.source import Source
 
-# What the runs before and after it have in common with it: without that, it could not be resumed, or would change what
-# is believed of them.
+# An ad hoc run shares these with the runs before and after it. With other values it could not be resumed, or would
+# change what is known about deleted records.
 FIXED = ("account", "sink", "schedule", "deliver", "fields")
 
 
 @dataclass(frozen=True, slots=True)
 class AdHoc:
-    """
-    names: of the imports, None for all.
-    settings: of the imports, as text, by key.
+    """What a command changes.
+
+    names: the imports; None for all.
+    settings: the imports' settings by key, as text.
     """
 
     names: Sequence[str] | None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        """For people."""
+        """The settings as text for people."""
         return ", ".join(f"{key}={value}" for key, value in self.settings.items())
 
 
 def since_of(text: str, now: float) -> float:
-    """Unix seconds of a date or time in ISO 8601, in UTC where it does not say otherwise. ValueError for what is none,
-    is not over, or is before 1970, where Unix time begins. now: Unix seconds."""
+    """Unix seconds of a date or time in ISO 8601; it is in UTC unless a zone is given.
+
+    Raises ValueError if it is invalid, in the future, or before 1970, where Unix time begins.
+
+    now: Unix seconds.
+    """
     try:
         at = datetime.fromisoformat(text)
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f'"{text}" is no date or time; write 2026-01-31 or 2026-01-31T09:30:00Z') from None
+        raise ValueError(f'"{text}" is not a date or time; write 2026-01-31 or 2026-01-31T09:30:00Z') from None
     if seconds > now:
-        raise ValueError(f'"{text}" is not over yet')
+        raise ValueError(f'"{text}" is in the future')
     if seconds < 0:
-        raise ValueError(f'"{text}" is before 1970; --full reads all there is')
+        raise ValueError(f'"{text}" is before 1970; use --full to read everything')
     return seconds
 
 
 def settings_of(texts: Sequence[str]) -> dict[str, str]:
-    """Settings by key, from "KEY=VALUE". ValueError for what is none, or cannot be set for one run."""
+    """Settings by key, from texts "KEY=VALUE". Raises ValueError for anything else, and for settings that cannot be set
+    for one run."""
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not key or not equals:
-            raise ValueError(f'"{text}" is no setting; write KEY=VALUE, such as streams=customers,invoices')
+            raise ValueError(f'"{text}" is not a setting; write KEY=VALUE, such as streams=customers,invoices')
         if not value.strip():
-            raise ValueError(f"{key} is given no value; leave it out to keep the configured one")
+            raise ValueError(f"{key} has no value; leave it out to keep the configured one")
         if key.partition(".")[0] in FIXED:
             raise ValueError(f"{key} cannot be set for one run; change it in the configuration")
         if key in found:
@@ -76,7 +82,7 @@ def settings_of(texts: Sequence[str]) -> dict[str, str]:
 
 
 def changed(document: Mapping[str, Any], ad_hoc: AdHoc, files: Files) -> dict[str, Any]:
-    """The document with the imports' settings as they are to be."""
+    """The document with the changed settings."""
     tables = document.get("imports")
     if not ad_hoc.settings or not isinstance(tables, Mapping):
         return dict(document)
@@ -88,7 +94,7 @@ def changed(document: Mapping[str, Any], ad_hoc: AdHoc, files: Files) -> dict[st
 
 
 def marked(settings: Settings, ad_hoc: AdHoc) -> Settings:
-    """The settings in which the imports know that they are run ad hoc."""
+    """The settings, with the imports marked as ad hoc."""
     told = {
         name: msgspec.structs.replace(spec, ad_hoc=ad_hoc.text())
         for name, spec in settings.imports.items()
@@ -100,11 +106,10 @@ def marked(settings: Settings, ad_hoc: AdHoc) -> Settings:
 def for_run(
     settings: Settings, name: str, *, streams: Sequence[str] = (), since: float | None = None, sample: int | None = None
 ) -> ImportSpec:
-    """An import as it is for one run. ConfigurationError for what it cannot be.
+    """An import as it is for one run. Raises ConfigurationError if that is not possible.
 
-    streams: those that are read, of the import's own; none for all. What such a run leaves counts, unless it is an ad
-        hoc one.
-    since, sample: see `ImportSpec`; they make it an ad hoc one.
+    streams: read only these of the import's streams; empty for all. Such a run counts as any other unless it is ad hoc.
+    since, sample: see `ImportSpec`; they make it an ad hoc run.
     """
     spec = settings.imports[name]
     source = settings.sources[settings.accounts[spec.account].source]
@@ -133,13 +138,13 @@ def for_run(
 
 
 def _cannot(spec: ImportSpec, source: Source) -> str | None:
-    """Why an import cannot read what has changed since a time."""
+    """Why an import cannot read what has changed since a time; None if it can."""
     if not source.since:
         return f"the source {source.name} cannot ask for what has changed since a time"
     if missing := [stream for stream in spec.streams if stream not in source.since and stream not in source.added]:
         can = [stream for stream in spec.streams if stream in source.since] or source.since
         return (
             f"{source.name} cannot ask for what has changed since a time in {', '.join(missing)}; "
-            f"name others: {' '.join(f'--stream {each}' for each in can)}"
+            f"use only others: {' '.join(f'--stream {each}' for each in can)}"
         )
     return None

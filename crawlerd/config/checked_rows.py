@@ -1,4 +1,5 @@
-"""Checks the tables of accounts and imports. Most tables differ from others in a few values, and have one model."""
+"""Checks the tables of accounts and imports. Most tables differ from others in only a few values, and share one
+model."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from crawlerd.config.facts import Context
 
-REMEMBERED = 10_000  # values of a column, and models
+REMEMBERED = 10_000  # how many values of a column, and models, are remembered
 NO_OPTIONS: dict[str, Any] = {}
 NO_KEY = SecretStr("")
 T = TypeVar("T", bound=Table)
@@ -32,7 +33,7 @@ class Account(NamedTuple):
 
     usual: its settings, except for those below.
     options: the keys that its source declares.
-    facts: of its source; None when its description is wrong, which is reported where that is.
+    facts: those of its source; None if its description is wrong, which is reported elsewhere.
     """
 
     usual: AccountTable
@@ -46,7 +47,7 @@ class Import(NamedTuple):
     """A checked import.
 
     usual: its settings, except for those below.
-    options: what the source declares as its `import_options`, None when it declares nothing.
+    options: the keys that the source declares as its `import_options`; None if it declares none.
     """
 
     usual: ImportTable
@@ -55,11 +56,11 @@ class Import(NamedTuple):
 
 
 class Unusual(Exception):
-    """A table that is checked by a model of its own, which says what is wrong if anything is."""
+    """The table must be checked by a model of its own, which reports what is wrong, if anything is."""
 
 
 class Remembered(dict[Any, Any]):
-    """Does not grow without bound: those that come often are soon back."""
+    """A dictionary of limited size: it is emptied when it is full, and frequent entries soon return."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if len(self) > REMEMBERED:
@@ -75,28 +76,29 @@ def _adapter(model: type[Table]) -> TypeAdapter[Any]:
 class Models(Generic[T]):
     """Models of tables that were valid.
 
-    A group is what the source permits and the keys of the table. What becomes of a value depends on the first of them
-    and on itself, not on other values. So a table is valid when another one of its group was, and each of its values
-    was valid elsewhere. Values that most tables have for themselves are no part of a model, see `own`.
+    A group is the source's rules and the keys of the table. Whether a value is valid depends only on the rules and on
+    the value, not on other values. So a table is valid if another one of its group was valid, and each of its values
+    was valid in some table. Values that differ in most tables are no part of a model, see `own`.
     """
 
     def __init__(self, model: type[T], own: Mapping[str, Any], options: Any) -> None:
-        """own: what a model has instead of the values that a table has for itself.
-        options: what it has instead of the options of a source."""
+        """own: the values that a model has in place of those that differ in most tables.
+        options: what a model has in place of the options of a source.
+        """
         self._adapter = _adapter(model)
         self._own = dict(own)
         self._options = options
         self._first: dict[Any, T] = {}  # by group
         self._models = Remembered()  # by group and values
-        self._values = Remembered()  # by the group's first part, column and value
+        self._values = Remembered()  # by rules, column and value
 
     def alone(self, name: str, table: Any, context: Context) -> T:
-        """The model of a table itself. ValidationError."""
+        """The model of a single table. Raises ValidationError."""
         model: T = self._adapter.validate_python({name: table}, context=context)[name]
         return model
 
     def get(self, group: tuple[Any, ...], columns: tuple[str, ...], values: tuple[Any, ...]) -> T:
-        """Unusual when one of the values is new."""
+        """The model of a table. Raises Unusual if one of the values is new."""
         model: T | None = self._models.get((group, values))
         if model is None:
             first, known = self._first.get(group), self._values
@@ -110,7 +112,7 @@ class Models(Generic[T]):
         return model
 
     def usual(self, model: T) -> T:
-        """A model without what its table has for itself."""
+        """A model without the values that belong only to its table."""
         usual = model.model_copy(update=self._own)
         usual._options = self._options  # type: ignore[attr-defined] # both models have it
         return usual
@@ -123,11 +125,11 @@ class Models(Generic[T]):
 
 
 class Plan(NamedTuple):
-    """Where a packed table with certain keys has what.
+    """Where a packed table with certain keys has its values.
 
-    columns, at: the keys that are part of its model, and where their values are.
-    own: where the values are that most tables have for themselves.
-    options: where those are that the source declares.
+    columns, at: the keys that are part of its model, and the positions of their values.
+    own: positions of the values that differ in most tables.
+    options: positions of the keys that the source declares.
     """
 
     columns: tuple[str, ...]
@@ -136,11 +138,11 @@ class Plan(NamedTuple):
     options: dict[str, int]
 
     def values(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What makes its model."""
+        """The values that determine its model."""
         return tuple([each if type(each := row[at]) is str else (repr(each),) for at in self.at])
 
     def chosen(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What makes its options."""
+        """The values that determine its options."""
         return tuple([_exact(row[at]) for at in self.options.values()])
 
     def given(self, row: tuple[Any, ...]) -> dict[str, Any]:
@@ -161,12 +163,12 @@ def _plan(keys: tuple[str, ...], own: Collection[str], options: type | None) -> 
 
 
 def _exact(value: object) -> object:
-    """Equal only where the values are written alike: 1 == 1.0 == True."""
+    """A key that is equal only for values that are written alike, although 1 == 1.0 == True."""
     return value if type(value) is str else (repr(value),)
 
 
 def _keys(row: Any) -> tuple[str, ...]:
-    """Of a packed table. Unusual when it is something else."""
+    """The keys of a packed table. Raises Unusual for anything else."""
     if type(row) is not tuple or not row or row[0] is not None or row[1] is None:
         raise Unusual
     keys: tuple[str, ...] = row[1]
@@ -180,13 +182,13 @@ class AccountChecks:
         self._context = context
         self._models = Models(AccountTable, {"base_url": "", "api_key": NO_KEY}, NO_OPTIONS)
         self._plans: dict[tuple[tuple[str, ...], str], tuple[SourceFacts, Plan]] = {}
-        self._facts: dict[int, SourceFacts] = {}  # by id, which is theirs as long as they are here
-        self._options = Remembered()  # with the facts of the source that they describe
+        self._facts: dict[int, SourceFacts] = {}  # by the id of the facts, which stays theirs while they are kept here
+        self._options = Remembered()  # by options, with the facts of the source that they describe
         self._secrets = Remembered()  # by reference
         self._urls = Remembered()
 
     def check(self, name: str, row: Any) -> Account:
-        """ValidationError with all that is wrong with it."""
+        """The checked account. Raises ValidationError with everything that is wrong."""
         with suppress(ValueError, ConfigurationError, Unusual):
             return self._quick(name, row)
         table = unpacked(row)
@@ -200,7 +202,8 @@ class AccountChecks:
         return Account(usual, model.base_url, model.api_key, model.options, facts)
 
     def _quick(self, name: str, row: Any) -> Account:
-        """ValueError, ConfigurationError or Unusual when something is wrong with it, or was not seen before."""
+        """The checked account, if all its values were seen before. Otherwise, and if anything is wrong, raises
+        ValueError, ConfigurationError or Unusual."""
         notation.name(name)
         keys = _keys(row)
         source = row[2 + keys.index("source")]
@@ -209,11 +212,11 @@ class AccountChecks:
         if facts.options is not None:
             options, facts = self._described(row, source, facts, plan)
         usual = self._models.get((id(facts), keys), plan.columns, plan.values(row))
-        own = plan.own  # a table of its group was valid: what must be there is there
+        own = plan.own  # a table of its group was valid, so no required key is missing
         return Account(usual, self._url(row, own, facts), self._secret(row, own), options, facts)
 
     def _planned(self, keys: tuple[str, ...], source: str) -> tuple[SourceFacts, Plan]:
-        """With the facts of the entry point."""
+        """The facts of the entry point, and where a table has its values."""
         found = self._plans.get((keys, source))
         if found is None:
             facts = self._context.environment.source(source)
@@ -260,7 +263,7 @@ class ImportChecks:
     """Checks imports, one after another."""
 
     def __init__(self, context: Context, accounts: Mapping[str, Account]) -> None:
-        """accounts: those that are valid."""
+        """accounts: the valid ones."""
         self._context = context
         self._accounts = accounts
         self._models = Models(ImportTable, {"account": ""}, None)
@@ -269,7 +272,7 @@ class ImportChecks:
         self._names = context.table("accounts")
 
     def check(self, name: str, row: Any) -> Import:
-        """ValidationError with all that is wrong with it."""
+        """The checked import. Raises ValidationError with everything that is wrong."""
         with suppress(ValueError, ConfigurationError, Unusual, KeyError):
             return self._quick(name, row)
         model = self._models.alone(name, unpacked(row), self._context)
@@ -283,8 +286,8 @@ class ImportChecks:
         return Import(usual, model.account, model.options)
 
     def _quick(self, name: str, row: Any) -> Import:
-        """ValueError, ConfigurationError, KeyError or Unusual when something is wrong with it, or was not seen
-        before."""
+        """The checked import, if all its values were seen before. Otherwise, and if anything is wrong, raises
+        ValueError, ConfigurationError, KeyError or Unusual."""
         notation.name(name)
         keys = _keys(row)
         account = row[2 + keys.index("account")]

@@ -1,4 +1,4 @@
-"""Tables of the configuration that take little memory: 100,000 accounts as dictionaries take 40 MiB and more."""
+"""Tables of the configuration in little memory: 100,000 accounts as dictionaries would take 40 MiB and more."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ DEEPEST = 20  # levels of nested tables and lists that are packed; no setting ha
 
 
 class Packer:
-    """Turns tables and lists into tuples, and keeps each distinct text, set of keys and tuple once.
+    """Turns tables and lists into tuples, and keeps each distinct text, set of keys and tuple only once.
 
-    A list becomes the tuple of its values, a table (None, keys, *values). TOML has no None, so the two cannot be
-    confused. What is nested deeper than DEEPEST stays as it is: (None, None, value).
+    A list becomes the tuple of its values; a table becomes (None, keys, *values). TOML has no None, so the two cannot
+    be confused. Anything nested deeper than DEEPEST is kept as (None, None, value).
     """
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._tuples: dict[str, object] = {}  # by their repr: (1,) == (True,)
+        self._tuples: dict[str, object] = {}  # by their repr, since (1,) == (True,)
 
     def pack(self, value: object, depth: int = 0) -> object:
         if type(value) is str:
@@ -35,7 +35,7 @@ class Packer:
         return self._tuples.setdefault(repr(packed), packed)
 
     def table(self, table: dict[str, Any], depth: int = 0) -> tuple[object, ...]:
-        """A table; two equal ones are two tuples."""
+        """Packs a table. Two equal tables become two tuples."""
         keys, texts = tuple(table), self._texts
         values = [
             texts.setdefault(value, value) if type(value) is str else self.pack(value, depth + 1)
@@ -47,19 +47,19 @@ class Packer:
         return self._texts.setdefault(text, text)
 
     def packed_table(self, table: dict[str, Any]) -> tuple[object, ...]:
-        """A table of packed values."""
+        """A packed table of packed values."""
         return (None, self.shape(tuple(table)), *table.values())
 
     def shape(self, keys: tuple[str, ...]) -> tuple[str, ...]:
         return self._shapes.setdefault(keys, keys)
 
     def forget(self) -> None:
-        """Gives back the memory for finding what is equal. It may be used further."""
+        """Frees the memory that is used to find equal values. The packer can still be used."""
         self._texts, self._shapes, self._tuples = {}, {}, {}
 
 
 def unpacked(value: Any) -> Any:
-    """What was packed, as new dictionaries and lists."""
+    """A packed value as new dictionaries and lists."""
     if type(value) is not tuple:
         return value
     if not value or value[0] is not None:
@@ -71,7 +71,7 @@ def unpacked(value: Any) -> Any:
 
 
 class CompactTables(MutableMapping[str, Any]):
-    """Tables by name. Each look-up makes a new dictionary: a change of it changes nothing here."""
+    """Tables by name. Each look-up makes a new dictionary; changing it has no effect here."""
 
     def __init__(self, packer: Packer, tables: Mapping[str, Any] | None = None) -> None:
         self.packer = packer
@@ -97,7 +97,7 @@ class CompactTables(MutableMapping[str, Any]):
         return len(self.packed)
 
     def cell(self, name: str, key: str) -> Any:
-        """A value of a table; None where there is none."""
+        """A value of a table; None if it has none."""
         row = self.packed.get(name)
         if type(row) is not tuple or not row or row[0] is not None:
             return None

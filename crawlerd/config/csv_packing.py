@@ -1,4 +1,5 @@
-"""Rows of CSV files as packed tables, a hundred thousand of them in a second; the same as `csv_tables.with_cells`."""
+"""Turns rows of CSV files into packed tables, a hundred thousand in a second, with the same result as
+`csv_tables.with_cells`."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ if TYPE_CHECKING:
 
     from crawlerd.config.compact_tables import Packer
 
-REMEMBERED = 10_000  # cells
+REMEMBERED = 10_000  # how many cells are remembered
 
 
 class Nested(NamedTuple):
-    """A table within the tables of rows: where it is, its keys, and where the cells of which columns go."""
+    """A table within the tables of rows: where it is, its keys, and the columns whose cells it has."""
 
     at: int
     keys: tuple[str, ...]
@@ -22,10 +23,10 @@ class Nested(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What rows that have the same columns become.
+    """The form of tables for rows with the same columns.
 
-    values: what rows have in common, packed, and gaps for their cells.
-    cells: where the cell of a column goes.
+    values: the packed values that the rows share, with gaps for their cells.
+    cells: the position for the cell of each column.
     """
 
     keys: tuple[str, ...]
@@ -35,10 +36,13 @@ class Plan(NamedTuple):
 
 
 class RowPacker:
-    """Packs rows of a file, which all have the same settings apart from their cells."""
+    """Packs the rows of a file, whose tables differ only in their cells."""
 
     def __init__(self, usual: Mapping[str, Any], packer: Packer, value: Callable[[str, str], Any]) -> None:
-        """value: (column, text) -> a cell as TOML would have it."""
+        """usual: the settings that all rows share.
+        packer: keeps equal values only once.
+        value: (column, text) -> the cell as a TOML value.
+        """
         self._usual = usual
         self._packer = packer
         self._value = value
@@ -46,7 +50,8 @@ class RowPacker:
         self._known: dict[tuple[str, str], Any] = {}
 
     def row(self, cells: Mapping[str, str]) -> tuple[Any, ...] | None:
-        """None when it is for `with_cells`: a column is for a setting, and another one for a key in it."""
+        """The packed table of a row; None if only `with_cells` can make it, since one column is for a setting and
+        another for a key inside it."""
         columns = tuple(cells)
         plan = self._plans[columns] if columns in self._plans else self._planned(columns)
         if plan is None:
@@ -71,7 +76,8 @@ class RowPacker:
 
     def _planned(self, columns: tuple[str, ...]) -> Plan | None:
         usual, pack = self._usual, self._packer.pack
-        inner: dict[str, dict[str, str]] = {}  # by key: keys in its table, and the columns that have their values
+        # by key of the outer table: the keys inside it, with the columns that have their values
+        inner: dict[str, dict[str, str]] = {}
         keys = dict.fromkeys(usual)
         for column in columns:
             first, _, key = column.partition(".")

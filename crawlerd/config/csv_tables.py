@@ -1,4 +1,4 @@
-"""Tables of the configuration that stand in CSV files: a header row names the settings, each further row is a table."""
+"""Tables of the configuration in CSV files: a header row names the settings, and each further row is a table."""
 
 from __future__ import annotations
 
@@ -26,38 +26,43 @@ if TYPE_CHECKING:
     from crawlerd.config.compact_tables import Packer
 
 Kind = Literal["accounts", "imports"]
-SHOWN = 20  # problems of one file
+SHOWN = 20  # problems of one file that are reported
 
 
 class Files(Protocol):
-    """What the rows need to know of the environment."""
+    """What reading rows needs of the environment."""
 
     def text(self, file: str) -> str:
-        """A file's text; ValueError in plain words."""
+        """The text of a file. Raises ValueError with the reason if it cannot be read."""
         ...
 
     def options(self, kind: Kind, source: object) -> type | None:
-        """The class of the keys that a table of an account of a source, or of its imports, may have in addition to the
-        usual ones; None when there are none."""
+        """The class of the additional keys that an account of a source, or an import of it, may have; None if there are
+        none."""
         ...
 
 
 class Places:
-    """Where the tables of a document stand that are not in `file` itself."""
+    """The places of tables that come from other files than `file`."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._files: dict[str, list[tuple[str, int, array[int]]]] = {}  # by kind: a file, its first table, its lines
-        self._names: dict[str, list[str]] = {}  # of all tables, by kind
+        # by kind: a file, the index of its first table, and its lines
+        self._files: dict[str, list[tuple[str, int, array[int]]]] = {}
+        self._names: dict[str, list[str]] = {}  # the names of all tables, by kind
         self._rows: dict[tuple[str, str], tuple[str, int, int]] | None = None
 
     def add(self, kind: str, file: str, names: list[str], lines: array[int]) -> None:
-        """names: of all tables of the kind so far; those of the file are the last ones, and have these lines."""
-        self._names[kind] = names  # and not the tables, which are given up when they are checked
+        """Adds the tables of a file.
+
+        names: all tables of the kind so far; the last ones are those of the file.
+        lines: the lines of the file's tables.
+        """
+        self._names[kind] = names  # only the names, since the tables are freed as they are checked
         self._files.setdefault(kind, []).append((file, len(names) - len(lines), lines))
 
     def placed(self, problems: Iterable[str]) -> list[str]:
-        """Problems of the document, each with the file and line in which it stands; of one file, not all of many."""
+        """The problems of the document, each with its file and line. If one file has many, only some are kept."""
         found: list[str] = []
         left_out: Counter[str] = Counter()
         shown: Counter[str] = Counter()
@@ -76,7 +81,8 @@ class Places:
         return found + [f"{file}: and {count} more problems" for file, count in left_out.items()]
 
     def row(self, kind: str, name: str) -> tuple[str, int, int] | None:
-        """File, line, and the number of the table that names the file, of a table that stands in a CSV file."""
+        """For a table from a CSV file: the file, the line, and the index of the table that names the file. None for
+        other tables."""
         if self._rows is None:
             self._rows = {
                 (kind, each): (file, line, number)
@@ -87,7 +93,7 @@ class Places:
         return self._rows.get((kind, name))
 
     def _places(self) -> dict[tuple[str, str], tuple[str, int]]:
-        """By kind and name."""
+        """File and line by kind and name."""
         found = {}
         for kind, files in self._files.items():
             names = self._names[kind]
@@ -97,8 +103,11 @@ class Places:
 
 
 def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Packer) -> tuple[dict[str, Any], Places]:
-    """The document with the tables of its `[[accounts_csv]]` and `[[imports_csv]]`: `file` names a CSV file, all other
-    keys are what its rows have in common. Raises ConfigurationError with what is wrong about the files themselves."""
+    """The document with the tables of its `[[accounts_csv]]` and `[[imports_csv]]`. In each of these, `file` names a
+    CSV file, and all other keys are shared by its rows.
+
+    Raises ConfigurationError for problems of the CSV files themselves.
+    """
     whole = {key: value for key, value in document.items() if key not in [f"{kind}_csv" for kind in get_args(Kind)]}
     places, problems = Places(file), []
     for kind in get_args(Kind):
@@ -117,7 +126,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Pack
                                 problems.append(f"{path}:{line}: there is a second [{kind}.{name}]")
                                 continue
                             if kind == "accounts":
-                                name = packer.text(name)  # imports name it too
+                                name = packer.text(name)  # packed, since imports have the same text
                             if (row := rows.row(cells)) is None or _has_options(kind, row, files, whole):
                                 known[name] = with_cells(kind, usual, cells, files, whole)
                             else:
@@ -127,7 +136,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Pack
                         problems.append(f"{where}: {path}: {error}")
                     places.add(kind, path, list(known), lines)
                 case {"file": str()}:
-                    pass  # `accounts` or `imports` is no table, which the checks say
+                    pass  # `accounts` or `imports` is not a table, which the checks report
                 case _:
                     problems.append(f'{where}: must be a table with a file, such as file = "{kind}.csv"')
     if problems:
@@ -138,7 +147,7 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Pack
 def with_cells(
     kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str], files: Files, document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A table with settings that are text, by key; "deliver.path" is the key `path` of the table `deliver`."""
+    """A table made of settings as text, by key; "deliver.path" is the key `path` of the table `deliver`."""
     table = _table(kind, usual, cells)
     _type_options(table, files.options(kind, _source(kind, table, document)))
     return table
@@ -151,7 +160,7 @@ def _source(kind: Kind, table: Mapping[str, Any], document: Mapping[str, Any]) -
 
 
 def _source_of(account: object, document: Mapping[str, Any]) -> object:
-    """None when it has none, which the checks say."""
+    """The source of an account's table; None if it has none, which the checks report."""
     accounts = document.get("accounts")
     if not isinstance(account, str) or not isinstance(accounts, Mapping):
         return None
@@ -172,7 +181,7 @@ def _has_options(kind: Kind, row: tuple[Any, ...], files: Files, document: Mappi
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows after the header: the line of each, and its cells by column, without the empty ones."""
+    """The rows after the header: the line of each, and its cells by column, without empty ones."""
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
@@ -186,11 +195,12 @@ def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 raise ValueError(f"line {reader.line_num} must have {len(header)} cells, and a name")
             yield reader.line_num, row
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num} is no CSV: {error}") from None
+        raise ValueError(f"line {reader.line_num} is not CSV: {error}") from None
 
 
 def _table(kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str]) -> dict[str, Any]:
-    """What the rows have in common, and one row's cells; "deliver.path" is the key `path` of the table `deliver`."""
+    """The shared settings and the cells of one row as a table; "deliver.path" is the key `path` of the table
+    `deliver`."""
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in usual.items()}
     for column, text in cells.items():
         first, _, inner = column.partition(".")
@@ -202,7 +212,7 @@ def _table(kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str]) -> di
 
 
 def _value(kind: Kind, column: str, text: str) -> Any:
-    """A cell as TOML would have it; text that is none is left to the checks, which say so."""
+    """A cell as a TOML value. Text that is not valid stays text, which the checks report."""
     types = _types(kind, column)
     if column == "streams":
         return re.split(r"[\s,;]+", text)
@@ -218,13 +228,13 @@ def _value(kind: Kind, column: str, text: str) -> Any:
 
 @cache
 def _types(kind: Kind, column: str) -> tuple[Any, ...]:
-    """What a setting may be."""
+    """The types that a setting may have."""
     field = TABLES[kind].model_fields.get(column)
     return (field.annotation, *get_args(field.annotation)) if field else ()
 
 
 def _type_options(table: dict[str, Any], options: type | None) -> None:
-    """Numbers among the keys that a source declares."""
+    """Turns text into numbers for the keys that a source declares."""
     if options is not None and not table.keys().isdisjoint(option_names(options)):
         with suppress(msgspec.ValidationError):
             typed = msgspec.to_builtins(msgspec.convert(table, options, strict=False))

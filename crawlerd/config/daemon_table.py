@@ -10,15 +10,15 @@ from crawlerd.config.problems import Table
 from crawlerd.config.references import Reference, secret
 from crawlerd.core import notation
 
-SHORTEST_TOKEN = 32  # characters
-SHORTEST_KEY = 16  # characters of a key of hashes
+SHORTEST_TOKEN = 32  # characters of a token
+SHORTEST_KEY = 16  # characters of a key for hashes
 
 Duration = Annotated[float, BeforeValidator(notation.duration, json_schema_input_type=str)]
 PathText = Annotated[str, AfterValidator(notation.path_text)]
 
 
 class DaemonTable(Table):
-    """`[daemon]`. Durations in seconds."""
+    """The table `[daemon]`. Durations are in seconds."""
 
     state_dir: PathText = Field(examples=["/var/lib/crawlerd"])
     listen: Annotated[tuple[str, int], BeforeValidator(notation.listen, json_schema_input_type=str)] = Field(

@@ -1,4 +1,4 @@
-"""What differs between the configuration in force and another one, and what of that needs a restart. Pure."""
+"""The differences between the configuration in force and another one, and which of them need a restart. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 
-# Keys of `[daemon]` whose new values hold without a restart, by the fields of `Daemon`; and those of the others.
+# Keys of `[daemon]` that take effect without a restart, by the fields of `Daemon`; and the other keys.
 AT_ONCE = (
     "worker_processes",
     "threads_per_process",
@@ -53,18 +53,18 @@ AT_A_START = {
     "socket": "socket",
     "visibility_seconds": "visibility_timeout",
     "limiter_storage": "limiter_storage",
-    "log_format": "log_format",  # whoever reads a log relies on one form from its first line to its last
+    "log_format": "log_format",  # programs that read a log rely on one format for the whole of it
 }
 KEYS = {
     "max_worker_memory_bytes": "max_worker_memory_mb",
     "catch_up_seconds": "catch_up_spread",
-}  # of those at once, where they are called otherwise
+}  # the keys above whose fields have another name
 
-Description = tuple[str, dict[str, Any]]  # as of `Settings.descriptions`
+Description = tuple[str, dict[str, Any]]  # as in `Settings.descriptions`
 
 
 class Known(msgspec.Struct, frozen=True):
-    """Digests of what is in force, by name."""
+    """Digests of the settings in force, by name."""
 
     accounts: dict[str, bytes]
     imports: dict[str, bytes]
@@ -73,7 +73,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class AccountChange(msgspec.Struct, frozen=True):
-    """An account that is new, or configured otherwise."""
+    """An account that is new or has changed."""
 
     spec: AccountSpec
     limits: LimitSpec
@@ -81,14 +81,14 @@ class AccountChange(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs from the configuration in force.
+    """The differences from the configuration in force.
 
-    daemon, sinks, spool, inbox, notify: all of them as they are now, since there are few.
-    accounts, imports: those that are new or different. An import's options are as msgspec encodes them.
-    gone_accounts, gone_imports: names of those that are not configured any more.
-    sources: names of those that accounts use now, and did not so far.
-    descriptions: of sources that are made from one, as far as they are new or different.
-    warnings: as of `Settings`.
+    daemon, sinks, spool, inbox, notify: all current values, since there are few.
+    accounts, imports: those that are new or have changed. The options of an import are in msgspec's encoding.
+    gone_accounts, gone_imports: the names of those that are no longer configured.
+    sources: the names of those that accounts now use and did not use before.
+    descriptions: those that are new or have changed, of sources made from a description.
+    warnings: as in `Settings`.
     """
 
     daemon: Daemon
@@ -106,7 +106,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known(settings: Settings) -> Known:
-    """Digests of a configuration, which may be changed meanwhile: a change that is missed is another one's."""
+    """Digests of a configuration. It may be changed at the same time: a change that is missed here is found by a later
+    call."""
     return Known(
         accounts={name: _of_account(settings, name) for name in list(settings.accounts)},
         imports={name: _digest(spec) for name, spec in list(settings.imports.items())},
@@ -116,7 +117,7 @@ def known(settings: Settings) -> Known:
 
 
 def changes(old: Known, new: Settings) -> Changes:
-    """What is to change for `new` to be in force."""
+    """The changes that put `new` in force."""
     accounts = [name for name in new.accounts if old.accounts.get(name) != _of_account(new, name)]
     return Changes(
         daemon=new.daemon,
@@ -137,8 +138,7 @@ def changes(old: Known, new: Settings) -> Changes:
 
 
 def daemon_changes(old: Daemon, new: Daemon) -> tuple[Daemon, list[str], list[str]]:
-    """The daemon's settings that can be in force now; the keys of those that change; and the keys of others that need a
-    restart."""
+    """The daemon's settings that can be in force now; the keys that change now; and the keys that need a restart."""
     at_once = {name: getattr(new, name) for name in AT_ONCE if getattr(new, name) != getattr(old, name)}
     at_a_start = [key for name, key in AT_A_START.items() if getattr(new, name) != getattr(old, name)]
     changed = [f"daemon.{KEYS.get(name, name)}" for name in at_once]
@@ -146,8 +146,7 @@ def daemon_changes(old: Daemon, new: Daemon) -> tuple[Daemon, list[str], list[st
 
 
 def sink_changes(old: Mapping[str, SinkSpec], new: Mapping[str, SinkSpec]) -> tuple[list[str], list[str], list[str]]:
-    """The names of those that are new, of those that are gone, and of those that are different, which needs a
-    restart."""
+    """The names of new sinks, of removed ones, and of changed ones; the latter need a restart."""
     return (
         [name for name in new if name not in old],
         [name for name in old if name not in new],
@@ -162,15 +161,16 @@ def _of_account(settings: Settings, name: str) -> bytes:
 def _digest(value: object) -> bytes:
     try:
         return blake2b(_digests.encode(value), digest_size=DIGEST_BYTES).digest()
-    except OverflowError:  # an integer of more than 64 bits: no worker can be told either
+    except OverflowError:  # an integer of more than 64 bits, which could not be sent to a worker either
         return bytes(DIGEST_BYTES)
 
 
-# Between the process that reads the file and the one that uses it.
+# The form in which changes are sent from the process that reads the file to the one that uses it.
 
 
 def pieces(found: Changes, size: int) -> Iterator[bytes]:
-    """The same, encoded, in pieces of a fixed number of accounts or imports: to decode one takes little time."""
+    """The changes, encoded in pieces. Each has a fixed number of accounts or imports, so that decoding one takes little
+    time."""
     yield _encoder.encode(msgspec.structs.replace(found, accounts=[], imports=[]))
     for start in range(0, len(found.accounts), size):
         yield _encoder.encode(Piece(accounts=found.accounts[start : start + size]))
@@ -186,7 +186,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def joined(pieces: Iterator[bytes]) -> Changes:
-    """What `pieces` has cut."""
+    """The changes that `pieces` has split."""
     found = _first.decode(next(pieces))
     accounts, imports = list[AccountChange](), list[ImportSpec]()
     for each in pieces:

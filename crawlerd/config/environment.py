@@ -1,4 +1,4 @@
-"""What the checks of a configuration find outside of it: the installed sources, other files, secrets."""
+"""What the checks of a configuration need from outside: the installed sources, other files, secrets."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class LocalEnvironment:
     """The environment of this process, see `crawlerd.config.facts.Environment` and `crawlerd.config.csv_tables.Files`.
 
     folder: where relative paths start.
-    registry: where sources are found.
-    with_secrets: False leaves all secrets empty.
+    registry: finds sources.
+    with_secrets: if False, all secrets are empty.
     """
 
     def __init__(self, folder: Path, registry: Registry, *, with_secrets: bool) -> None:
-        self.sources: dict[str, Source] = {}  # those asked for so far, by name
+        self.sources: dict[str, Source] = {}  # those requested so far, by name
         self.descriptions: dict[str, tuple[str, dict[str, Any]]] = {}  # see `Settings`
-        self.warnings: dict[str, None] = {}  # in order, none twice
-        self.variables: set[str] = set()  # of the environment, that the configuration names
+        self.warnings: dict[str, None] = {}  # in order, without duplicates
+        self.variables: set[str] = set()  # the environment variables that the configuration names
         self._printed: dict[tuple[str, ...], str | ValueError] = {}
         self._entries: dict[str, Source | SourceFamily] = {}
         self._facts: dict[str, SourceFacts] = {}
@@ -71,9 +71,9 @@ class LocalEnvironment:
         description = family.read(options, self._folder)
         known = description["name"]
         if known in self._installed:
-            raise ValueError(f'its description calls itself "{known}", which is the name of an installed source')
+            raise ValueError(f'its description has the name "{known}", which is the name of an installed source')
         if self.descriptions.setdefault(known, (name, description)) != (name, description):
-            raise ValueError(f'another description that accounts use calls itself "{known}" too; rename one')
+            raise ValueError(f'another description that accounts use has the name "{known}" too; rename one')
         if known not in self.sources:
             self.sources[known] = family.make(description)
         return self.sources[known]
@@ -118,7 +118,7 @@ class LocalEnvironment:
     def command(self, command: tuple[str, ...]) -> str:
         if not self._with_secrets:
             return ""
-        if command not in self._printed:  # thousands of accounts may have the same
+        if command not in self._printed:  # thousands of accounts may have the same command
             try:
                 self._printed[command] = secrets.printed(command, self._folder)
             except ValueError as error:
@@ -130,7 +130,7 @@ class LocalEnvironment:
 
 
 def _facts_of(source: Source) -> SourceFacts:
-    """ValueError when the source's own limits are none."""
+    """The facts of a source. Raises ValueError if its own limits are invalid."""
     try:
         for texts in (source.limits.account, source.limits.bucket, *source.limits.by_bucket.values()):
             notation.limits(texts)

@@ -1,4 +1,4 @@
-"""What the checks of a configuration ask: of the environment, of the sources, and of the document around a value."""
+"""What the checks of a configuration need to know: from the environment, the sources, and the rest of the document."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ if TYPE_CHECKING:
     from crawlerd.config.secrets import Place
 
 MANY = 1000  # names
-LOOKED_UP = 20  # words, for as many problems of a file are shown
+LOOKED_UP = 20  # words that are compared with many names; no more problems of a file are shown
 
 
 class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the checks need to know of a source."""
+    """What the checks need to know about a source."""
 
     streams: Collection[str] = ()
     base_url: str | None = None
     needs_key: bool = True  # its requests carry credentials
-    buckets: Collection[str] | None = None  # the names that `bucket_limits` may use; None when they depend on the data
+    buckets: Collection[str] | None = None  # the names that `bucket_limits` may use; None if they depend on the data
     options: type | None = None  # see `Source`
-    family: bool = False  # an account's options say which source of a family; until then, only `options` is known
+    # an account's options decide which source of a family it is; until that is known, only `options` is
+    family: bool = False
     import_options: type | None = None  # see `Source`
     needs: Mapping[str, Mapping[str, str]] = {}  # see `Source`
-    comes_of: Mapping[str, list[str]] = {}  # the streams that extensions add, with those that they are made of
+    # the streams that extensions add, each with the streams that it is made from
+    comes_of: Mapping[str, list[str]] = {}
 
 
 class Environment(Protocol):
-    """What the checks ask of the environment; a ValueError says in plain words what is wrong."""
+    """What the checks ask the environment. A ValueError says what is wrong."""
 
     def source(self, name: str) -> SourceFacts: ...
 
     def described(self, name: str, options: Any) -> SourceFacts:
-        """Of the family's source that an account's options describe. Raises ConfigurationError with problems that are
-        in other files."""
+        """The facts of the source that an account's options describe, within a family. Raises ConfigurationError for
+        problems in other files."""
         ...
 
     def secret(self, place: Place, name: str) -> str:
@@ -53,18 +55,18 @@ class Environment(Protocol):
 
 
 class Context:
-    """The validation context: what a check looks at besides its own value."""
+    """The validation context: what a check needs besides the value."""
 
     def __init__(self, document: Mapping[str, Any], environment: Environment) -> None:
         self.document = document
         self.environment = environment
         self.current: SourceFacts | None = None  # of the account that is being checked
-        self.elsewhere: dict[str, None] = {}  # problems in other files, in order, none twice
-        self._looked_up = 0  # words among many names
+        self.elsewhere: dict[str, None] = {}  # problems in other files, in order, without duplicates
+        self._looked_up = 0  # how many words were compared with many names
 
     def instead(self, word: str, names: Collection[str]) -> str:
-        """See `crawlerd.config.problems.instead`. Of 100,000 names it takes a quarter of a second, so not for all of
-        100,000 words."""
+        """See `crawlerd.config.problems.instead`. With 100,000 names it takes a quarter of a second, so it is limited
+        to some words."""
         if len(names) > MANY:
             self._looked_up += 1
             if self._looked_up > LOOKED_UP:
@@ -72,12 +74,12 @@ class Context:
         return instead(word, names)
 
     def import_facts(self, table: object) -> SourceFacts | None:
-        """Of the source of an import table's account."""
+        """The facts of the source of an import's account."""
         name = table.get("account") if isinstance(table, dict) else None
         return self.facts(self.table("accounts").get(name)) if isinstance(name, str) else None
 
     def entry(self, account: object) -> SourceFacts | None:
-        """Of an account table's entry point; None when that is wrong, which is reported where it stands."""
+        """The facts of an account's entry point; None if that is wrong, which is reported elsewhere."""
         name = account.get("source") if isinstance(account, dict) else None
         try:
             return self.environment.source(name) if isinstance(name, str) else None
@@ -85,7 +87,7 @@ class Context:
             return None
 
     def facts(self, account: object) -> SourceFacts | None:
-        """Of an account table's source; None when that is wrong."""
+        """The facts of an account's source; None if it is wrong."""
         facts = self.entry(account)
         if facts is None or not facts.family or facts.options is None or not isinstance(account, dict):
             return facts
@@ -102,7 +104,7 @@ class Context:
             raise ValueError(f"an option of the source {name} is wrong: {error}") from None
 
     def own_keys(self, location: Location) -> list[str]:
-        """The keys that a table may have in addition to the usual ones."""
+        """The additional keys that a table may have."""
         match location:
             case "accounts", str(name), *_:
                 facts = self.entry(self.table("accounts").get(name))
@@ -113,12 +115,12 @@ class Context:
         return []
 
     def table(self, kind: str) -> Mapping[str, Any]:
-        """The tables of a kind by name, valid or not: accounts, sinks or imports."""
+        """The tables of a kind (accounts, sinks or imports) by name, whether valid or not."""
         tables = self.document.get(kind)
         return tables if isinstance(tables, Mapping) else {}
 
 
-@cache  # thousands of accounts may be of one source
+@cache  # thousands of accounts may have the same source
 def option_names(options: type | None) -> list[str]:
     if options is None:
         return []
@@ -129,7 +131,7 @@ def option_names(options: type | None) -> list[str]:
 
 
 def split_options(table: Mapping[str, Any], options: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A table's keys that the source declares, and the others."""
+    """Splits a table into the keys that the source declares, and the others."""
     keys = option_names(options)
     return {key: table[key] for key in keys if key in table}, {k: v for k, v in table.items() if k not in keys}
 

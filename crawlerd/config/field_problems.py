@@ -1,4 +1,4 @@
-"""The fields that an import drops and hashes, as the file has them, and what is wrong with them."""
+"""The fields that an import drops and hashes, as the file has them, and their checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def field_paths(value: object) -> tuple[str, ...]:
-    """A list of paths. ValueError for what is none."""
+    """A list of paths. Raises ValueError for anything else."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError('must be a list of fields, such as ["email", "address.line1"]')
     for each in value:
@@ -40,7 +40,10 @@ class FieldsTable(Table):
 
 
 def field_problems(rules: Mapping[str, FieldRules], facts: SourceFacts | None) -> Iterator[InitErrorDetails]:
-    """facts: of the import's source; None when that is not known."""
+    """The problems of an import's rules.
+
+    facts: those of the import's source; None if unknown.
+    """
     for stream, each in rules.items():
         if facts is not None and stream not in (known := [*facts.streams, ANY]):
             yield _problem((stream,), f'"{stream}" is not a stream of the source; {instead(stream, known)}')
@@ -56,12 +59,14 @@ def field_problems(rules: Mapping[str, FieldRules], facts: SourceFacts | None) -
             for path in getattr(each, key):
                 for needed, why in needs.items():
                     if _meet(names_of(path), names_of(needed)):
-                        yield _problem((stream, key), f'"{path}" is needed: {needed} is {why}, and kept as it is')
+                        yield _problem(
+                            (stream, key), f'"{path}" is needed: {needed} is {why}, and must be kept unchanged'
+                        )
                         break
 
 
 def _meet(path: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether one is the other, or lies inside of it."""
+    """Whether one path is the other or lies inside it."""
     return all(ANY in both or both[0] == both[1] for both in zip(path, other, strict=False))
 
 

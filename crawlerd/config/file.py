@@ -1,4 +1,4 @@
-"""The configuration file as its author writes it: every key, its default, and what can be wrong with it."""
+"""The configuration file as people write it: every key, its default, and its checks."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ Name = Annotated[str, AfterValidator(notation.name)]
 
 
 class AccountTable(Table):
-    """`[accounts.NAME]`. None: as the source has it."""
+    """`[accounts.NAME]`. None: the source's own value."""
 
     source: str = Field(examples=["stripe"])
     base_url: str = Field(default=None, validate_default=True)
@@ -93,7 +93,7 @@ class AccountTable(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys that the source declares, in addition to those above."""
+        """The additional keys that the source declares."""
         return self._options
 
     @model_validator(mode="wrap")
@@ -107,7 +107,7 @@ class AccountTable(Table):
             return validate(table)
         options, usual = split_options(table, entry.options)
         if entry.family:
-            context.current = None  # as long as it is not known, it asks for nothing
+            context.current = None  # until it is known, it requires nothing
         problem = None
         try:
             decoded = decoded_options(options, entry.options, table["source"])
@@ -134,7 +134,7 @@ class AccountTable(Table):
     def _address(cls, value: object, info: ValidationInfo[Any]) -> object:
         facts = info.context.current
         if facts is not None and facts.base_url == "" and value is not None:
-            raise ValueError(f"is not what {info.data['source']} goes by; write endpoint_url")
+            raise ValueError(f"is not used by {info.data['source']}; write endpoint_url")
         if isinstance(value, str):
             return notation.base_url(value)
         if value is not None or facts is None:
@@ -197,7 +197,7 @@ class ImportTable(Table):
     sink: Sinks = Field(examples=["warehouse"])
     streams: tuple[Annotated[str, AfterValidator(_stream)], ...] = Field(examples=[["*"]])
     schedule: Annotated[str | None, BeforeValidator(notation.schedule)] = None  # None: on demand
-    time_zone: Annotated[str | None, AfterValidator(notation.time_zone)] = None  # None: as the daemon has it
+    time_zone: Annotated[str | None, AfterValidator(notation.time_zone)] = None  # None: the daemon's
     jitter: Duration | None = None
     catch_up: Literal["once", "skip"] = "once"
     full_every: Duration | None = None
@@ -212,7 +212,7 @@ class ImportTable(Table):
 
     @property
     def options(self) -> Any:
-        """The keys that the source declares, in addition to those above, as its `import_options`."""
+        """The additional keys that the source declares, as its `import_options`."""
         return self._options
 
     @model_validator(mode="wrap")
@@ -265,7 +265,7 @@ class ImportTable(Table):
     @field_validator("fields")
     @classmethod
     def _can_be_private(cls, tables: dict[str, FieldsTable], info: ValidationInfo[Any]) -> dict[str, FieldsTable]:
-        """What keys, sync points and tasks are made of is needed as it is."""
+        """Fields from which keys, sync points and tasks are made must stay unchanged."""
         facts = info.context.facts(info.context.table("accounts").get(info.data.get("account")))
         problems = list(field_problems({name: each.rules for name, each in tables.items()}, facts))
         if problems:
@@ -275,13 +275,13 @@ class ImportTable(Table):
     @field_validator("streams")
     @classmethod
     def _can_be_told(cls, streams: tuple[str, ...], info: ValidationInfo[Any]) -> tuple[str, ...]:
-        """What an extension adds comes of another stream."""
+        """A stream of an extension is made from another stream, which must be named too."""
         account = info.context.table("accounts").get(info.data.get("account"))
         facts = info.context.facts(account) if account else None
         for stream in streams:
             needed = facts.comes_of.get(stream, []) if facts else []
             if needed and "*" not in streams and not set(needed) & set(streams):
-                raise ValueError(f'"{stream}" is made of the stream {" or ".join(needed)}: name that as well')
+                raise ValueError(f'"{stream}" is made from the stream {" or ".join(needed)}: name that as well')
         return streams
 
 
@@ -293,7 +293,7 @@ class DeadLettersTable(Table):
 
 
 class InboxTable(Table):
-    """`[inbox]`. None: there is none."""
+    """`[inbox]`. None: there is no inbox."""
 
     path: PathText | None = None
     import_name: str | None = Field(default=None, alias="import")
@@ -335,11 +335,11 @@ TABLES: Mapping[str, type[Table]] = {
     "dead_letters": DeadLettersTable,
     "inbox": InboxTable,
 }
-SINGLE = ("daemon", "dead_letters", "inbox")  # of these, there is one of each
+SINGLE = ("daemon", "dead_letters", "inbox")  # tables of which there is only one
 
 
 def _no_account(name: str, given: Mapping[str, Any], context: Context) -> InitErrorDetails:
-    """A problem of the option that names an account which is not configured."""
+    """The problem that an option names an account which is not configured."""
     key = [key for key, value in given.items() if json.dumps(name) in json.dumps(value, default=str)]
     problem = ValueError(f"there is no [accounts.{name}]; {context.instead(name, context.table('accounts'))}")
     return InitErrorDetails(type="value_error", loc=tuple(key[:1]), input=name, ctx={"error": problem})

@@ -1,4 +1,5 @@
-"""The JSON Schema of the configuration file, made of its models and of the options that installed sources declare."""
+"""The JSON Schema of the configuration file, made from its models and from the options that installed sources
+declare."""
 
 from __future__ import annotations
 
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 
     from crawlerd.config.load import Registry
 
-DRAFT = "http://json-schema.org/draft-07/schema#"  # what editors of TOML read
+DRAFT = "http://json-schema.org/draft-07/schema#"  # the version that editors of TOML support
 REFERENCE = "#/$defs/{name}"
 
 
 def schema(registry: Registry) -> dict[str, Any]:
-    """Of a whole file, or of a part in `config.d`, for editors. What depends on other tables is left to `config check`:
-    which streams a source has, and which options an import has, which its account's source decides.
+    """The schema of a whole file, or of a part in `config.d`, for editors. Rules across tables are left to `config
+    check`: the streams of a source, and the options of an import, which depend on its account's source.
 
-    registry: whose sources count; one that cannot be loaded is left out.
+    registry: finds sources; one that cannot be loaded is left out.
     """
     whole: dict[str, Any] = _without_null(Config.model_json_schema())
     tables = whole["$defs"]
@@ -52,11 +53,11 @@ def schema(registry: Registry) -> dict[str, Any]:
         for name in sources
     ]
     account["properties"]["source"]["examples"] = list(sources)
-    import_["required"] = ["account"]  # its options may say the rest
+    import_["required"] = ["account"]  # the other required keys may depend on its options
     sink["required"] = ["type"]
     sink["if"] = {"properties": {"type": {"enum": ["stdout", "postgresql"]}}}
     sink["else"] = {"required": ["path"]}
-    del tables["DaemonTable"]["required"]  # an environment variable may set it
+    del tables["DaemonTable"]["required"]  # an environment variable may set them
     for kind in ("accounts", "imports"):
         row = {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}
         whole["properties"][f"{kind}_csv"] = {"type": "array", "items": row}
@@ -72,7 +73,7 @@ def _loaded(registry: Registry) -> Iterable[tuple[str, Any]]:
 
 
 def _add(properties: dict[str, Any], options: Mapping[str, Any]) -> None:
-    """The keys of a source's options; one that several sources have may be as any of them says."""
+    """Adds the keys of a source's options. A key that several sources have may have any of their forms."""
     for key, shape in options.items():
         known = properties.get(key, shape)
         if known != shape:
@@ -82,7 +83,7 @@ def _add(properties: dict[str, Any], options: Mapping[str, Any]) -> None:
 
 
 def _without_null(shape: Any) -> Any:
-    """TOML has no null: a key that is not there is what stands for it."""
+    """The shape without null, which TOML does not have: a missing key takes its place."""
     if isinstance(shape, list):
         return [_without_null(each) for each in shape if each != {"type": "null"}]
     if not isinstance(shape, dict):

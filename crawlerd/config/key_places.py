@@ -1,4 +1,4 @@
-"""In which file and on which line each key of the configuration stands."""
+"""The file and line of each key of the configuration."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class KeyPlaces:
-    """Where each key of a configuration stands. Reads the files when it is first asked."""
+    """Where each key of a configuration is. The files are read on first use."""
 
     def __init__(self, main: Path) -> None:
         self._main = main
         self._found: dict[Path, dict[Key, int]] | None = None
 
     def of(self, key: Key) -> str:
-        """FILE:LINE of a key, or of the innermost table around it that is there; FILE where none is."""
+        """FILE:LINE of a key, or of the innermost existing table around it; FILE if there is none."""
         for length in range(len(key), 0, -1):
             for path, found in self._files().items():
                 if (line := found.get(key[:length])) is not None:
@@ -30,7 +30,7 @@ class KeyPlaces:
         return str(self._main)
 
     def has(self, key: Key) -> bool:
-        """It stands in one of the files."""
+        """Whether the key is in one of the files."""
         return any(key in found for found in self._files().values())
 
     def in_file(self, path: Path, key: Key) -> str:
@@ -38,7 +38,7 @@ class KeyPlaces:
         return f"{path}:{self._files().get(path, {}).get(key, 1)}"
 
     def placed(self, problems: Iterable[str]) -> list[str]:
-        """Problems of the main file's name, each with the file and line of its key."""
+        """Problems that begin with the main file's name, each with the file and line of its key instead."""
         start = f"{self._main}: "
         return [
             f"{self.of(_key(text))}: {text}" if (text := each.removeprefix(start)) != each else each
@@ -52,7 +52,7 @@ class KeyPlaces:
             for path in (self._main, *part_paths(self._main)):
                 found = self._found[path] = _lines(path)
                 tables = [key for key in found if len(key) == 2 and key[0] in LISTED]
-                for key in list(found):  # lists go on in the next file
+                for key in list(found):  # lists continue in the next file
                     if key[0] in LISTED and len(key) > 1 and isinstance(key[1], int):
                         moved = (key[0], key[1] + counts.get(key[0], 0), *key[2:])
                         if moved != key:
@@ -65,12 +65,12 @@ class KeyPlaces:
 def _lines(path: Path) -> dict[Key, int]:
     try:
         return lines(read_whole(path).decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError, AssertionError, IndexError):  # it has been changed meanwhile
+    except (OSError, ValueError, RecursionError, AssertionError, IndexError):  # it has been changed in the meantime
         return {}
 
 
 def _key(problem: str) -> Key:
-    """The key that a problem begins with."""
+    """The key with which a problem begins."""
     path = problem.partition(": ")[0]
     parts: list[str | int] = []
     for name, quoted, number in re.findall(r"""(?:^|\.)(?:([\w-]+)|"([^"]*)")|\[(\d+)\]""", path):

@@ -1,4 +1,4 @@
-"""Reads the configuration file: all of it as `Settings`, or the state directory alone."""
+"""Reads the configuration file: all of it as `Settings`, or only the state directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crawlerd.core.errors import ConfigurationError
 from crawlerd.files.bounded_reading import read_whole
 from crawlerd.files.owners import reading_failure
 
-if TYPE_CHECKING:  # at run time only `load` imports the rest, since `status` has no use for it
+if TYPE_CHECKING:  # at run time, only `load` imports these, since `status` does not need them
     from collections.abc import Callable
     from pathlib import Path
 
@@ -42,42 +42,44 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Settings:
-    """A valid configuration. All but the daemon and `notify` by name. A reload changes it in place, on the store's
-    thread."""
+    """A valid configuration. Everything but the daemon and `notify` is by name. A reload changes it in place, on the
+    store's thread."""
 
     daemon: Daemon
     accounts: dict[str, AccountSpec]
     limits: dict[str, LimitSpec]  # by account
     sources: dict[str, Source]  # those that an account uses
-    descriptions: dict[str, tuple[str, dict[str, Any]]]  # of sources made from one: the entry point, the description
+    # of sources made from a description: the entry point, the description
+    descriptions: dict[str, tuple[str, dict[str, Any]]]
     sinks: dict[str, SinkSpec]
     imports: dict[str, ImportSpec]
     renewals: dict[str, Renewal] = field(default_factory=dict)  # by account
     spool: SpoolSpec | None = None
     inbox: InboxSpec | None = None
-    warnings: tuple[str, ...] = ()  # what is allowed and should not be so
+    warnings: tuple[str, ...] = ()  # what is allowed but should not be done
     notify: NotifySpec | None = None
-    file: Path | None = None  # absolute; None where it was made without one
+    file: Path | None = None  # absolute; None if the settings were made without a file
 
 
 class Registry(Protocol):
-    """Where sources are found, as `crawlerd.sources.registry` finds them."""
+    """Finds sources; `crawlerd.sources.registry` is one."""
 
     def source_names(self) -> list[str]:
-        """All that there are; imports none of them."""
+        """The names of all installed sources, without importing them."""
         ...
 
     def load(self, name: str) -> Source | SourceFamily:
-        """ConfigurationError when it cannot be used."""
+        """The source. Raises ConfigurationError if it cannot be used."""
         ...
 
 
 def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc | None = None) -> Settings:
     """Reads and checks the configuration file. Relative paths in it start at its own directory.
 
-    secrets: False leaves every account's secret empty, for commands that send no request.
-    ad_hoc: what a command changes of it, for one run.
     Raises ConfigurationError with all problems at once.
+
+    secrets: if False, every account's secret is empty, for commands that send no request.
+    ad_hoc: what a command changes for one run.
     """
     from crawlerd.config.ad_hoc import changed, marked
     from crawlerd.config.compact_tables import Packer
@@ -87,7 +89,7 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
     from crawlerd.config.validation import parse
 
     environment = LocalEnvironment(path.absolute().parent, registry, with_secrets=secrets)
-    gc.disable()  # it finds nothing here, and takes a quarter of the time with many accounts
+    gc.disable()  # there is no garbage here, and with many accounts collections take a quarter of the time
     try:
         packer = Packer()
         document = _document(path, packer)
@@ -100,7 +102,7 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
             if ad_hoc is not None:
                 document = changed(document, ad_hoc, environment)
             config = parse(document, str(path), environment)
-            del document  # of 100,000 accounts it has 30 MiB
+            del document  # with 100,000 accounts it takes 30 MiB
             settings = _settings(config, path, environment)
             return settings if ad_hoc is None else marked(settings, ad_hoc)
         except ConfigurationError as error:
@@ -111,7 +113,7 @@ def load(path: Path, *, registry: Registry, secrets: bool = True, ad_hoc: AdHoc 
 
 
 def document_of(path: Path, registry: Registry) -> tuple[dict[str, Any], Places]:
-    """The whole document with the rows of its CSV files, unchecked, and the tables that name those files."""
+    """The whole document with the rows of its CSV files, unchecked, and the places of those rows."""
     from crawlerd.config.compact_tables import Packer
     from crawlerd.config.csv_tables import with_rows
     from crawlerd.config.environment import LocalEnvironment
@@ -160,7 +162,7 @@ def _settings(config: Checked, path: Path, environment: LocalEnvironment) -> Set
 
 
 def state_dir(path: Path) -> Path:
-    """The state directory alone, absolute: 30 times faster than `load`. Checks nothing else in the file."""
+    """Only the state directory, as an absolute path: 30 times faster than `load`. Nothing else is checked."""
     daemon = _daemon_table(path)
     value = daemon.get("state_dir") if isinstance(daemon, dict) else None
     if not isinstance(value, str) or not value.strip() or "\0" in value:
@@ -169,14 +171,14 @@ def state_dir(path: Path) -> Path:
 
 
 def socket_path(path: Path) -> Path | None:
-    """The path of the daemon's socket alone, absolute; None when the file does not say."""
+    """Only the path of the daemon's socket, as an absolute path; None if the file does not give one."""
     daemon = _daemon_table(path)
     value = daemon.get("socket") if isinstance(daemon, dict) else None
     return path.absolute().parent / value if isinstance(value, str) and value.strip() else None
 
 
 def _document(path: Path, packer: Packer) -> dict[str, Any]:
-    """Of the main file and those next to it, as the environment overrides it."""
+    """The document of the main file and those next to it, with overrides from the environment."""
     from crawlerd.config.toml_batches import loads
 
     def parsed(path: Path) -> dict[str, Any]:
@@ -207,13 +209,13 @@ def _parsed(path: Path, parser: Callable[[str], T]) -> T:
     except tomli.TOMLDecodeError as error:
         said = error.msg.replace("Invalid value", "invalid value; text must stand in quotes")
         raise ConfigurationError([f"{path}:{error.lineno}: is not valid TOML: {said} (column {error.colno})"]) from None
-    except (ValueError, RecursionError) as error:  # also integers of 5,000 digits and 1,000 nested lists
+    except (ValueError, RecursionError) as error:  # such as integers of 5,000 digits, or 1,000 nested lists
         problem = f"is not valid TOML: {error}"
     raise ConfigurationError([f"{path}: {problem}"])
 
 
 def unchecked(path: Path) -> dict[str, Any]:
-    """The tables of the file as they stand there. ConfigurationError when it cannot be read."""
+    """The tables of the file as they are written. Raises ConfigurationError if it cannot be read."""
     from crawlerd.config.compact_tables import Packer
 
     return _document(path, Packer())

@@ -1,4 +1,4 @@
-"""`[notify]`: what is to be told, and to whom."""
+"""`[notify]`: who is told about what."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 TOKEN = "{token}"  # noqa: S105 - the place of one
-LOOKS_SECRET = 16  # characters of a part of an address that has digits in it
-SECRET_HOSTS = ("hooks.slack.com", "discord.com", "webhook.office.com")  # the whole address is the secret
+LOOKS_SECRET = 16  # a part of an address is a secret if it has this many characters, digits among them
+# hosts for which the whole address is the secret
+SECRET_HOSTS = ("hooks.slack.com", "discord.com", "webhook.office.com")
 SECRET_HEADER = re.compile("auth|token|key|secret|cookie|password", re.IGNORECASE)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -31,7 +32,10 @@ Duration = Annotated[float, BeforeValidator(notation.duration, json_schema_input
 
 
 class Unresolved(SecretStr):
-    """A secret that is not to be had. problem: why."""
+    """A secret that is not available.
+
+    problem: why.
+    """
 
     def __init__(self, problem: str) -> None:
         super().__init__("")
@@ -39,7 +43,7 @@ class Unresolved(SecretStr):
 
 
 class _Nowhere:
-    """An environment in which every secret is there, to find out whether a reference is one."""
+    """An environment in which every secret is available, used to check a reference alone."""
 
     def secret(self, place: Place, name: str) -> str:
         return ""
@@ -49,10 +53,10 @@ class _Nowhere:
 
 
 def _resolved(value: object, info: ValidationInfo[Any], key: str) -> SecretStr:
-    """A missing hook must not keep imports from running: what is wrong with its secret is told, and no error."""
+    """A secret of a hook. If it is missing, imports must still run: that is a warning, not an error."""
     found = secret(value, _Nowhere(), key=key)  # type: ignore[arg-type] # it asks for nothing else
     if isinstance(found, Printed) and found.ttl is not None:
-        raise ValueError("ttl is for api_key: this is asked for at a start and at a reload")
+        raise ValueError("ttl is only for api_key: this command is run at a start and at a reload")
     try:
         return secret(value, info.context.environment, key=key)
     except ValueError as error:
@@ -76,8 +80,8 @@ class WebhookTable(Table):
         if problem := address_problem(value):
             raise ValueError(problem)
         if _has_secret(value):
-            where = 'write url = { env = "SLACK_WEBHOOK_URL" }, or {token} in its place and token by reference'
-            raise ValueError(f"seems to have a secret in it, which would lie open in this file; {where}")
+            where = 'write url = { env = "SLACK_WEBHOOK_URL" }, or put {token} in its place and set token by reference'
+            raise ValueError(f"seems to contain a secret, which must not be in this file; {where}")
         return SecretStr(value)
 
     @field_validator("token", mode="plain", json_schema_input_type=Reference)
@@ -90,9 +94,9 @@ class WebhookTable(Table):
     def _lines(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not HEADER_NAME.fullmatch(name):
-                raise ValueError(f'"{name[:80]}" is no name of a header')
+                raise ValueError(f'"{name[:80]}" is not a valid header name')
             if not (value.isascii() and value.isprintable()):
-                raise ValueError(f"{name}: has characters that no header can carry")
+                raise ValueError(f"{name}: has characters that are not allowed in a header")
             if SECRET_HEADER.search(name) and TOKEN not in value:
                 raise ValueError(f'{name}: must not hold the secret itself; write for example "Bearer {TOKEN}"')
         return headers
@@ -104,14 +108,14 @@ class WebhookTable(Table):
         for path in template.paths(body):
             if (name := path.partition(".")[0]) not in FIELDS:
                 hint = "" if "." in name or " " in name else f"; {instead(name, FIELDS)}"
-                raise ValueError(f'"{path}" is no field{hint}; text that stands for itself: "\'{path}\'"')
+                raise ValueError(f'"{path}" is not a field{hint}; for literal text, write "\'{path}\'"')
         return body
 
     @model_validator(mode="after")
     def _uses_token(self) -> WebhookTable:
         uses = TOKEN in "".join([self.url.get_secret_value(), *self.headers.values()])
         if self.token is None and (uses or "token" in template.paths(self.body)):
-            raise ValueError(f"{TOKEN} stands in it, but there is no token; write token = {PLACES}")
+            raise ValueError(f"contains {TOKEN}, but there is no token; write token = {PLACES}")
         return self
 
 
@@ -150,13 +154,13 @@ class NotifyTable(Table):
             raise ValueError(f"must be a list of events, such as {list(EVENTS[:2])}".replace("'", '"'))
         for each in value:
             if each not in EVENTS:
-                raise ValueError(f"{each!r} is no event; {instead(str(each), EVENTS)}".replace("'", '"'))
+                raise ValueError(f"{each!r} is not an event; {instead(str(each), EVENTS)}".replace("'", '"'))
         return tuple(dict.fromkeys(value))
 
     @model_validator(mode="after")
     def _has_hook(self) -> NotifyTable:
         if self.webhook is None and self.command is None:
-            raise ValueError("tells nobody: it needs [notify.webhook] or [notify.command]")
+            raise ValueError("has no hook: it needs [notify.webhook] or [notify.command]")
         return self
 
 
@@ -164,7 +168,7 @@ HOOKS: Mapping[str, type[Table]] = {"webhook": WebhookTable, "command": CommandT
 
 
 def address_problem(text: str) -> str | None:
-    """What is wrong with an address; quotes nothing of it."""
+    """What is wrong with an address; None if nothing is. The address is not quoted."""
     try:
         url = urlsplit(text)
         host, _ = url.hostname or "", url.port
@@ -178,7 +182,7 @@ def address_problem(text: str) -> str | None:
 
 
 def _has_secret(text: str) -> bool:
-    """Whether a part of an address is so long, and so mixed, that nobody has thought of it."""
+    """Whether the address seems to contain a secret: a part that is long and mixes letters and digits."""
     url = urlsplit(text)
     return _host(text).endswith(SECRET_HOSTS) or any(
         len(part) >= LOOKS_SECRET and re.search("[0-9]", part) and re.search("[A-Za-z]", part)
@@ -192,12 +196,12 @@ def _problems(table: WebhookTable) -> Iterator[str]:
             yield f"{key}: {value.problem}"
     text = table.url.get_secret_value()
     token = table.token.get_secret_value() if table.token else ""
-    if not text:  # told above, or no secret was looked up
+    if not text:  # reported above, or secrets were not looked up
         return
     if problem := address_problem(text.replace(TOKEN, "x")):
-        yield f"url: what the reference leads to {problem}"
+        yield f"url: the referenced value {problem}"
     elif text.startswith("http:") and (token or _has_secret(text)) and not notation.is_loopback(_host(text)):
-        yield "url: must begin with https:// (http:// would send the secret in clear)"
+        yield "url: must begin with https:// (http:// would send the secret unencrypted)"
 
 
 def _host(text: str) -> str:
@@ -205,7 +209,10 @@ def _host(text: str) -> str:
 
 
 def notify_spec(table: NotifyTable | None, folder: Path) -> NotifySpec | None:
-    """folder: where a program is started."""
+    """The checked table as the daemon uses it.
+
+    folder: where a program is started.
+    """
     if table is None:
         return None
     return NotifySpec(
@@ -236,7 +243,7 @@ def _program(table: CommandTable, folder: Path) -> ProgramSpec:
 
 
 def notify_warnings(spec: NotifySpec | None) -> tuple[str, ...]:
-    """What does not keep crawlerd from running, and should not be so."""
+    """Warnings: problems that do not prevent imports."""
     if spec is None or spec.webhook is None or not spec.webhook.problem:
         return ()
-    return (f"notify.webhook.{spec.webhook.problem}; nothing is sent there",)
+    return (f"notify.webhook.{spec.webhook.problem}; no messages are sent there",)

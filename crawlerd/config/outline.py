@@ -1,4 +1,4 @@
-"""Which imports and accounts a configuration file has, without checking it: for commands that must be quick."""
+"""Which imports and accounts a configuration file has, without checking it: for commands that must be fast."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LARGEST = 1 << 20  # bytes of a file that is read
+LARGEST = 1 << 20  # bytes of a file; larger ones are not read
 
 
 @dataclass(frozen=True, slots=True)
 class OutlinedImport:
-    """schedule: None for on demand, and where it cannot be read."""
+    """An import in an unchecked file.
+
+    schedule: None for on demand, and if it cannot be read.
+    """
 
     account: str
     schedule: Schedule | None
@@ -40,14 +43,14 @@ class OutlinedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """By name."""
+    """Imports and accounts, by name."""
 
     imports: dict[str, OutlinedImport] = field(default_factory=dict)
     accounts: dict[str, OutlinedAccount] = field(default_factory=dict)
 
 
 def outline(path: Path) -> Outline | None:
-    """None where a file of the configuration cannot be read, or is large."""
+    """The outline; None if a file of the configuration cannot be read or is large."""
     found = Outline()
     try:
         if any(each.stat().st_size > LARGEST for each in (path, *part_paths(path))):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PREFIX = "CRAWLERD_"
 OTHERS = ("CRAWLERD_CONFIG",)
-# What the text of each is read as. Secrets are missing: each is named by a reference.
+# The type of each. Secrets are not among them: they are given by reference.
 KEYS: Mapping[str, Literal["text", "number", "truth", "names"]] = {
     "state_dir": "text",
     "listen": "text",
@@ -38,29 +38,29 @@ KEYS: Mapping[str, Literal["text", "number", "truth", "names"]] = {
 
 
 def variable_of(key: str, environment: Mapping[str, str]) -> str | None:
-    """The environment variable that a setting of `[daemon]` comes from."""
+    """The environment variable that sets a key of `[daemon]`; None if there is none."""
     variable = PREFIX + key.upper()
     return variable if key in KEYS and environment.get(variable, "").strip() else None
 
 
 def overridden(document: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The document with the settings of `[daemon]` that the environment has. An empty variable counts as not set."""
+    """The document with the settings of `[daemon]` from the environment. An empty variable counts as not set."""
     table = document.get("daemon", {})
     given = {key: _value(key, text) for key in KEYS if (text := environment.get(PREFIX + key.upper(), "").strip())}
-    if not given or not isinstance(table, dict):  # no table, which the checks say
+    if not given or not isinstance(table, dict):  # not a table, which the checks report
         return dict(document)
     return {**document, "daemon": {**table, **given}}
 
 
 def named(problems: Iterable[str], file: str, environment: Mapping[str, str]) -> list[str]:
-    """Problems, each that an environment variable causes with the variable instead of the file."""
+    """The problems. If an environment variable causes one, it names the variable, not the file."""
     return [_named(problem, file, environment) for problem in problems]
 
 
 def misspelled(environment: Mapping[str, str], used: Collection[str]) -> list[str]:
-    """What to tell of variables that look like settings but are not.
+    """Warnings about variables that look like settings but are not.
 
-    used: those that the configuration itself names.
+    used: the variables that the configuration itself names.
     """
     settings = [PREFIX + key.upper() for key in KEYS]
     found = []
@@ -68,7 +68,7 @@ def misspelled(environment: Mapping[str, str], used: Collection[str]) -> list[st
         if name.startswith(PREFIX) and name not in (*settings, *OTHERS, *used):
             near = difflib.get_close_matches(name, settings + list(OTHERS), n=1, cutoff=0.8)
             hint = f"; did you mean {near[0]}?" if near else " (of [daemon] only); see docs/reference.md"
-            found.append(f"the environment variable {name} sets nothing: no setting is called so{hint}")
+            found.append(f"the environment variable {name} has no effect: there is no such setting{hint}")
     return found
 
 
@@ -81,7 +81,7 @@ def _named(problem: str, file: str, environment: Mapping[str, str]) -> str:
 
 
 def _value(key: str, text: str) -> Any:
-    """As TOML would have it; text that is none is left to the checks, which say so."""
+    """A value as TOML would have it. Text that is not valid stays text, which the checks report."""
     match KEYS[key]:
         case "truth":
             return {"true": True, "false": False}.get(text, text)

@@ -1,4 +1,4 @@
-"""The configuration in several files: `config.d/*.toml` next to the main one."""
+"""A configuration in several files: `config.d/*.toml` next to the main one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ LISTED = ("accounts_csv", "imports_csv")
 
 
 def part_paths(main: Path) -> list[Path]:
-    """The further files of a configuration, in the order of their names. ConfigurationError when the folder cannot be
-    read."""
+    """The further files of a configuration, sorted by name. Raises ConfigurationError if the folder cannot be read."""
     folder = main.parent / FOLDER
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
@@ -31,10 +30,12 @@ def part_paths(main: Path) -> list[Path]:
 
 
 def with_parts(document: Mapping[str, Any], main: Path, parse: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """The main file's document with what the further files add: accounts, sinks, imports, and keys of `[daemon]`, each
-    of which may stand in one file only. ConfigurationError with all that stand twice, or cannot be read.
+    """The main file's document with what further files add: accounts, sinks, imports, and keys of `[daemon]`. Each of
+    these may be in only one file.
 
-    parse: a file's document. ConfigurationError as of `load`.
+    Raises ConfigurationError with everything that is defined twice or cannot be read.
+
+    parse: reads a file's document; raises ConfigurationError like `load`.
     """
     whole = dict(document)
     problems: list[str] = []
@@ -54,7 +55,8 @@ def with_parts(document: Mapping[str, Any], main: Path, parse: Callable[[Path], 
             elif kind in MERGED and isinstance(whole[kind], Mapping) and isinstance(added, Mapping):
                 tables = _copy(whole[kind])
                 twice += [(path, (kind, name)) for name in added if name in tables]
-                if type(tables) is dict and type(added) is not dict:  # one of many tables, which takes less memory
+                # the main file may have many tables in compact form
+                if type(tables) is dict and type(added) is not dict:
                     tables, added = added, tables
                 whole[kind] = tables
                 for name, table in added.items():
@@ -67,7 +69,7 @@ def with_parts(document: Mapping[str, Any], main: Path, parse: Callable[[Path], 
 
         places = KeyPlaces(main)
         for path, key in twice:
-            problems.append(f"{places.in_file(path, key)}: {key_path(key)}: stands in {places.of(key)} too; keep one")
+            problems.append(f"{places.in_file(path, key)}: {key_path(key)}: is also in {places.of(key)}; keep one")
     if problems:
         raise ConfigurationError(problems)
     return whole
@@ -78,5 +80,5 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _copy(tables: Mapping[str, Any]) -> Any:
-    """Tables that may be changed."""
+    """A copy of tables that may be changed."""
     return dict(tables) if type(tables) is dict else tables

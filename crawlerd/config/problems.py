@@ -1,4 +1,4 @@
-"""What is wrong in a TOML file that a pydantic model describes: where, and in plain words."""
+"""Error messages about a TOML file that a pydantic model describes: where, and in plain words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-SHOWN = 50  # names in one problem; a source has some thirty streams
+SHOWN = 50  # names in one message; a source has some thirty streams
 Location = tuple[int | str, ...]
 
 
 class Table(BaseModel):
-    """A table of the file: keys that are not its own are errors, and no type is guessed into another."""
+    """A table of the file: unknown keys are errors, and values are not converted to other types."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -25,10 +25,11 @@ class Table(BaseModel):
 def problem(
     error: Mapping[str, Any], file: type[Table], own_keys: Callable[[Location], list[str]] | None = None
 ) -> str:
-    """One of pydantic's errors, without its jargon and without the value: `key: what is wrong and what to write`.
+    """One of pydantic's errors in plain words and without the value: `key: what is wrong and what to write`.
 
+    error: as pydantic has it.
     file: the model of the whole file.
-    own_keys: what a table at a location may have in addition to its fields.
+    own_keys: the additional keys that a table at a location may have.
     """
     location = error["loc"]
     parts, table = _walk(file, location)
@@ -41,7 +42,7 @@ def problem(
 
 
 def instead(word: str, names: Collection[str]) -> str:
-    """What to write instead of `word`: the name it resembles, else those there are."""
+    """What to write in place of `word`: a similar name, otherwise the names that exist."""
     near = difflib.get_close_matches(word, names, n=1)
     if near:
         return f'did you mean "{near[0]}"?'
@@ -50,7 +51,7 @@ def instead(word: str, names: Collection[str]) -> str:
 
 
 def key_path(parts: Location) -> str:
-    """accounts."a b".source, as the file would have it; errors[1].status for a table in a list."""
+    """A key as it is written in the file, such as accounts."a b".source; errors[1].status for a table in a list."""
     text = ""
     for number, part in enumerate(parts):
         if isinstance(part, int):
@@ -61,17 +62,18 @@ def key_path(parts: Location) -> str:
 
 
 def one_line(text: str) -> str:
-    """Names and values of the file may hold line breaks and terminal codes."""
+    """The text with line breaks and control characters escaped: names and values of the file may have them."""
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def keys_of(table: type[Table]) -> dict[str, Any]:
-    """Its fields, by the keys that they have in the file."""
+    """The fields of a table, by their keys in the file."""
     return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def _walk(file: type[Table], location: Location) -> tuple[Location, type[Table] | None]:
-    """The keys of a location, and the table that has the last one. pydantic also names which table of a union it is."""
+    """The keys of a location, without the names of alternatives that pydantic puts in between, and the table that has
+    the last key."""
     parts: list[int | str] = []
     where: Any = file
     table: type[Table] | None = file
@@ -96,7 +98,7 @@ def _inside(alternatives: list[Any], part: int | str) -> Iterator[tuple[type[Tab
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """The types that a union, or an annotated type, stands for."""
+    """The types that a union or an annotated type stands for."""
     if annotation is None or isinstance(annotation, type) or get_origin(annotation) in (dict, tuple, list):
         yield annotation
     elif hasattr(annotation, "__metadata__"):

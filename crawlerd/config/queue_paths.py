@@ -1,4 +1,5 @@
-"""The queues that other programs share with the daemon: where the inbox and the spool are, and where they cannot be."""
+"""The queues that other programs share with the daemon, the inbox and the spool: where they are, and where they must
+not be."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ Queues = tuple[SpoolSpec | None, InboxSpec | None]
 
 
 def queues(config: Checked, folder: Path, sinks: Mapping[str, SinkSpec], problems: list[str]) -> Queues:
-    """folder: where relative paths start. problems: gets queues that would be among the files of others."""
+    """The queues.
+
+    folder: where relative paths start.
+    problems: gets an entry for each queue that would be among the files of something else.
+    """
     letters, tasks = config.dead_letters, config.inbox
     spool = SpoolSpec(folder / letters.spool, letters.mode) if letters.spool else None
     inbox = InboxSpec(folder / tasks.path, tasks.import_name, tasks.mode) if tasks.path and tasks.import_name else None
@@ -33,7 +38,7 @@ def _in_the_way(
     taken = {os.path.realpath(state_dir): "the state directory"}
     for name, sink in sinks.items():
         taken.setdefault(os.path.realpath(sink.path), f"the path of sinks.{name}")
-        if sink.type == "sqlite":  # its file may be called as that of a queue
+        if sink.type == "sqlite":  # its file may have the same name as a queue's
             taken.setdefault(os.path.realpath(sink.path.parent), f"the directory of sinks.{name}")
     for key, queue in (("dead_letters.spool", spool), ("inbox.path", inbox)):
         if queue is None:

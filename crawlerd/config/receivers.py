@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import AccountSpec
 
 MOST_IN_BATCH = 1000
-KEEPING = ("sqlite", "postgresql")  # types of sinks with which another one may deliver
+KEEPING = ("sqlite", "postgresql")  # types of sinks that can be combined with one that delivers
 _KEEPING = " or ".join(f'"{each}"' for each in KEEPING)
-AND = " + "  # between two names of sinks
+AND = " + "  # joins two names of sinks
 OF_A_TOMBSTONE = ("key", "stream", "account")
 Duration = Annotated[float, BeforeValidator(notation.duration, json_schema_input_type=str)]
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
 class TombstonesTable(Table):
-    """`tombstones` of `[sinks.NAME]`: the call that tells of a record that is gone."""
+    """`tombstones` of `[sinks.NAME]`: the request that reports a deleted record."""
 
     path: str = Field(examples=["/contacts/{key}"])
     method: Method = "DELETE"
@@ -40,12 +40,12 @@ class TombstonesTable(Table):
     def _below(cls, path: str) -> str:
         template.check_path(path, (*OF_A_TOMBSTONE, *(f"${name}" for name in OF_A_TOMBSTONE)))
         if not template.has_fields(path):
-            raise ValueError("must say which record is gone, as {key}")
+            raise ValueError("must say which record was deleted, as {key}")
         return path
 
 
 class ReceiverTable(Table):
-    """The keys that a sink of the type `http` has besides those of any sink. None: missing."""
+    """The additional keys of a sink of the type `http`. None: missing."""
 
     account: str | None = Field(default=None, examples=["crm"])
     method: Method = "POST"
@@ -88,7 +88,7 @@ def _receives(account: object) -> bool:
 
 
 def contradictions(path: str, sink: ReceiverTable) -> Iterator[tuple[str, str]]:
-    """What no single value of a sink of the type `http` shows: keys, and what is wrong."""
+    """Problems of a sink of the type `http` that no single value shows: the key, and what is wrong."""
     if sink.account is None:
         yield "account", 'is missing; write for example account = "crm", of the source http'
     try:
@@ -98,11 +98,14 @@ def contradictions(path: str, sink: ReceiverTable) -> Iterator[tuple[str, str]]:
         return
     if template.has_fields(path):
         for key in sorted({"batch", "records"} & sink.model_fields_set):
-            yield key, "is for a path without fields: with {…} in it, each record is the body of its own request"
+            yield (
+                key,
+                "is only for a path without fields: with {…} in the path, each record is sent in a request of its own",
+            )
 
 
 def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]) -> Receiver | None:
-    """None when its account could not be used, which is reported where that stands."""
+    """The receiver; None if its account cannot be used, which is reported elsewhere."""
     account = accounts.get(sink.account or "")
     gone = sink.tombstones
     if account is None:
@@ -125,8 +128,8 @@ def receiver(path: str, sink: ReceiverTable, accounts: Mapping[str, AccountSpec]
 
 
 def giving_up_in_time(accounts: Mapping[str, AccountSpec], sinks: Iterable[SinkSpec]) -> dict[str, AccountSpec]:
-    """The accounts, of which no receiver is waited for longer than its deliveries may wait. One probe at a time would
-    end one batch at a time."""
+    """The accounts, with an outage limit for receivers: deliveries to a receiver must not wait longer than they may.
+    With single probes, one batch at a time would give up."""
     found = dict(accounts)
     for sink in sinks:
         if (to := sink.receiver) is None:
@@ -139,8 +142,8 @@ def giving_up_in_time(accounts: Mapping[str, AccountSpec], sinks: Iterable[SinkS
 
 
 def own_sinks(config: Checked) -> dict[str, str]:
-    """Of imports whose options have `deliver`, of `crawlerd.sources.http.Delivery`: what the sink is called that it is
-    short for. Those that deliver the same to one path, beside one sink or without, have one in common."""
+    """The implied sinks of imports whose options have `deliver` (`crawlerd.sources.http.Delivery`), by import. Imports
+    that deliver the same to one path, together with the same sink or with none, share one."""
     names: dict[str, str] = {}
     usual: dict[str, object] = {}
     for name, each in config.imports.items():
@@ -151,7 +154,10 @@ def own_sinks(config: Checked) -> dict[str, str]:
 
 
 def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> SinkSpec:
-    """deliver: a `crawlerd.sources.http.Delivery`."""
+    """The sink that `deliver` implies.
+
+    deliver: a `crawlerd.sources.http.Delivery`.
+    """
     digest = blake2b(name.encode(), digest_size=8).hexdigest()
     return SinkSpec(
         name=name,
@@ -174,7 +180,7 @@ def own_sink(name: str, deliver: Any, account: AccountSpec, state_dir: Path) -> 
 
 
 def wrong_deliveries(config: Checked) -> Iterator[tuple[str, str]]:
-    """Imports whose `deliver` cannot be what it is, and why."""
+    """Imports whose `deliver` is not possible, and why."""
     for name, each in config.imports.items():
         if (deliver := getattr(each.options, "deliver", None)) is None:
             continue
@@ -182,29 +188,41 @@ def wrong_deliveries(config: Checked) -> Iterator[tuple[str, str]]:
         if config.accounts[deliver.account].usual.source != "http":
             yield name, f"[accounts.{deliver.account}] is not of the source http"
         elif sink is None and (others := sorted({*each.usual.streams} - {"members", "lists", "*"})):
-            yield name, f"delivers members alone; {', '.join(others)} need a sink: name one in the import"
+            yield name, f"delivers only members; {', '.join(others)} need a sink: name one in the import"
         elif sink is not None and (AND in sink or config.sinks[sink].type not in KEEPING):
-            yield name, f"goes with one sink of the type {_KEEPING}; or list two sinks in `sink`, and leave this out"
+            yield (
+                name,
+                f"can be used with one sink of the type {_KEEPING}; or list two sinks in `sink`, and remove `deliver`",
+            )
 
 
 def joined(value: object) -> object:
-    """Two names of sinks as one, which no configured sink can have."""
+    """Two names of sinks joined into one that no configured sink can have."""
     if not isinstance(value, list):
         return value
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
-        raise ValueError('must be a name, or two, of a sink that keeps and one that delivers: ["warehouse", "crm"]')
+        raise ValueError(
+            'must be one name, or two: a sink that keeps records and one that delivers them, as ["warehouse", "crm"]'
+        )
     return AND.join(value)
 
 
 def wrong_pairs(types: Mapping[str, str], sinks: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
-    """Imports whose two sinks cannot be used together, and why. types: of the sinks. sinks: of the imports."""
+    """Imports whose two sinks cannot be used together, and why.
+
+    types: the type of each sink.
+    sinks: the sinks of each import.
+    """
     used: dict[str, str] = {}
     for name, sink in sinks:
         if sink is None:
             continue
         *keeping, last = sink.split(AND)
         if keeping and not (len(keeping) == 1 and types[keeping[0]] in KEEPING and types[last] == "http"):
-            yield name, f'two sinks are one of the type {_KEEPING} and one of the type "http", in this order'
+            yield name, f'two sinks must be one of the type {_KEEPING} and one of the type "http", in this order'
         elif types[last] == "http" and (other := used.setdefault(last, sink)) != sink:
             how = f"with {other.split(AND)[0]}" if AND in other else "alone"
-            yield name, f"another import has {last} {how}, and its outbox can have one neighbor; configure another sink"
+            yield (
+                name,
+                f"another import uses {last} {how}, and all imports must use it the same way; configure another sink",
+            )

@@ -1,4 +1,4 @@
-"""How the configuration refers to a secret: by the one place that has it, and never by itself."""
+"""How the configuration refers to a secret: by the place that has it, never by the secret itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class InVariable(Table):
 
 
 class InFile(Table):
-    """In a file, alone."""
+    """In a file that has nothing else."""
 
     file: str
 
@@ -39,20 +39,23 @@ class InCredential(Table):
 
 
 class OfCommand(Table):
-    """What a program prints; ttl: how long it is good."""
+    """What a program prints.
+
+    ttl: how long it is valid.
+    """
 
     command: list[str]
     ttl: str | None = None
 
 
-Reference = InVariable | InFile | InCredential | OfCommand  # for the schema: `secret` is what checks it
+Reference = InVariable | InFile | InCredential | OfCommand  # only for the JSON Schema: `secret` does the checks
 
 
 class Printed(SecretStr):
     """A secret that a command prints.
 
     command: the program and its arguments.
-    ttl: seconds after which it is asked again; None for never.
+    ttl: seconds after which the command is run again; None for never.
     """
 
     def __init__(self, value: str, command: tuple[str, ...], ttl: float | None) -> None:
@@ -61,15 +64,16 @@ class Printed(SecretStr):
 
 
 def secret(value: object, environment: Environment, *, key: str = "api_key") -> SecretStr:
-    """What a reference refers to. ValueError when it is none, or nothing is there; its text quotes no secret.
+    """The secret that a reference refers to. Raises ValueError if it is not a reference, or leads to nothing; the
+    message does not quote a secret.
 
-    key: what the setting is called.
+    key: the name of the setting.
     """
     if isinstance(value, str):
-        raise ValueError(f"must not be the key itself, which would lie open in this file; write {key} = {PLACES}")
+        raise ValueError(f"must not be the key itself, which should not be in this file; write {key} = {PLACES}")
     match value:
         case {"env": str(name), **rest} if not rest:
-            # Upper case only: a key put here by mistake must not be quoted as the name of a variable.
+            # Only upper case: a key that was put here by mistake must not be quoted as the name of a variable.
             if not re.fullmatch("[A-Z_][A-Z0-9_]*", name):
                 raise ValueError('env must name an environment variable in upper case, such as "ACME_STRIPE_KEY"')
             return SecretStr(environment.secret("env", name))

@@ -1,4 +1,4 @@
-"""How secrets are resolved: from the environment, a file, a credential of systemd, or what a command prints."""
+"""Resolves secrets: from the environment, a file, a credential of systemd, or the output of a command."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from typing import Literal
 
 from crawlerd.files.bounded_reading import read_with_mode
 
-COMMAND_SECONDS = 30.0  # that a command has for its answer
-KEY_BYTES = 64 * 1024  # of a file with a key, and of what a command prints
+COMMAND_SECONDS = 30.0  # seconds that a command has
+KEY_BYTES = 64 * 1024  # of a file with a key, and of a command's output
 KEY = re.compile("[!-~]+")
 
 Place = Literal["env", "file", "credential"]
 
 
 def resolve(place: Place, name: str, folder: Path) -> str:
-    """The secret itself, without one line break at its end. folder: where relative paths of files start.
+    """The secret itself, without a line break at its end.
 
-    Raises ValueError with what is wrong. Its text quotes no secret, also where one stands in the wrong place.
+    Raises ValueError with what is wrong. The message does not quote a secret, even if it was put in the wrong place.
+
+    folder: where relative paths of files start.
     """
     if place == "env":
         what, secret = f"the environment variable {name}", os.environ.get(name)
@@ -36,10 +38,11 @@ def resolve(place: Place, name: str, folder: Path) -> str:
 
 
 def printed(command: tuple[str, ...], folder: Path) -> str:
-    """The secret that a command prints, alone. It is started without a shell, in `folder`, with our environment.
+    """The secret that a command prints. The command is started without a shell, in `folder`, with this process's
+    environment.
 
-    Raises ValueError with what is wrong. Its text quotes nothing but the program's name: what a command prints and the
-    arguments that it gets may be secrets.
+    Raises ValueError with what is wrong. The message quotes only the program's name: the command's output and its
+    arguments may be secrets.
     """
     what = f"the command {command[0]}"
     try:
@@ -57,19 +60,19 @@ def printed(command: tuple[str, ...], folder: Path) -> str:
             said = _said(process)
             code = process.wait(COMMAND_SECONDS) if len(said) <= KEY_BYTES else 0
         except subprocess.TimeoutExpired:
-            raise ValueError(f"{what} has not ended within {COMMAND_SECONDS:g} s; it was killed") from None
+            raise ValueError(f"{what} did not end within {COMMAND_SECONDS:g} s; it was killed") from None
         finally:
             process.kill()
     if len(said) > KEY_BYTES:
         raise ValueError(f"{what} prints more than a key")
     if code:
-        raise ValueError(f"{what} has ended with {code}; run it by hand, as this user, to see why")
-    return _alone(f"what {what} prints", said.decode("latin-1"))
+        raise ValueError(f"{what} ended with {code}; run it by hand, as this user, to see why")
+    return _alone(f"the output of {what}", said.decode("latin-1"))
 
 
 def _said(process: subprocess.Popen[bytes]) -> bytes:
-    """What a command prints until it ends, whatever it leaves running; a little more than KEY_BYTES at most, where it
-    does not end by itself. subprocess.TimeoutExpired when it takes too long."""
+    """The output of a command until it ends, even if it leaves other processes running; if it does not end, at most a
+    little more than KEY_BYTES. Raises subprocess.TimeoutExpired if it takes too long."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     pipe, until = process.stdout.fileno(), time.monotonic() + COMMAND_SECONDS
     os.set_blocking(pipe, False)
@@ -85,7 +88,7 @@ def _said(process: subprocess.Popen[bytes]) -> bytes:
             with suppress(BlockingIOError):
                 while len(said) <= KEY_BYTES:
                     data = os.read(pipe, KEY_BYTES)
-                    if not data:  # nobody can print any more
+                    if not data:  # nobody else has the pipe open
                         return bytes(said)
                     said += data
             if end in found:
@@ -96,8 +99,8 @@ def _said(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def of_file(name: str, folder: Path) -> tuple[str, str | None]:
-    """As `resolve`; with what to tell of a file that every user of the machine can read or change, None when none
-    can."""
+    """Like `resolve` for a file. The second value is a warning if every user of the machine can read or change the
+    file, otherwise None."""
     found, mode = _read("file", name, folder)
     return _alone("the file", found), _open_to_all(folder / name, mode) if mode & 0o006 else None
 
@@ -111,24 +114,25 @@ def _alone(what: str, secret: str) -> str:
     if not secret:
         raise ValueError(f"{what} is empty")
     if not KEY.fullmatch(secret):
-        raise ValueError(f"{what} must hold the key alone, on one line, without spaces and in ASCII")
+        raise ValueError(f"{what} must contain only the key, on one line, without spaces, in ASCII")
     return secret
 
 
 def _read(place: Literal["file", "credential"], name: str, folder: Path) -> tuple[str, int]:
-    """With the permissions."""
+    """The content and the permissions."""
     if place == "credential":
         folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", ""))
         if not folder.is_absolute():
             raise ValueError(
-                "only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or { file = … }"
+                "credentials are only available under systemd ($CREDENTIALS_DIRECTORY is not set); "
+                "use { env = … } or { file = … }"
             )
     try:
         found, mode = read_with_mode(os.path.join(folder, name), KEY_BYTES)
-        return found.decode("latin-1"), mode  # any bytes: the caller refuses what is no key
+        return found.decode("latin-1"), mode  # any bytes: the caller refuses what is not a key
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             raise ValueError(f"{folder / name} cannot be read by user id {os.getuid()}: {error.strerror}") from None
-    # A path that does not exist is not quoted: it could be the key itself, written in the wrong place.
+    # The path is not quoted: it could be the key itself, written in the wrong place.
     hint = "relative paths start at" if place == "file" else "LoadCredential=NAME:PATH in the unit puts it into"
     raise ValueError(f"there is no such {place}; {hint} {folder}")

@@ -1,4 +1,4 @@
-"""Imports that write the same table, where only some of them drop or hash fields."""
+"""Finds imports that write the same table although only some of them drop or hash fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Rules = frozenset[str]  # paths that are dropped or hashed
 def exposed(
     imports: Mapping[str, ImportSpec], accounts: Mapping[str, AccountSpec], sinks: Mapping[str, SinkSpec]
 ) -> Iterator[str]:
-    """A warning for each import and stream, the first ones: what another import leaves out of the table, it writes."""
+    """A warning for each import and stream that writes fields which another import leaves out of the same table; only
+    the first ones."""
     if not any(spec.fields for spec in imports.values()):
         return
     strictest: dict[tuple[str, str, str], tuple[str, Rules]] = {}

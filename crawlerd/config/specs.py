@@ -1,4 +1,5 @@
-"""From a checked configuration to what the engine is given: paths made absolute, defaults of the sources filled in."""
+"""Makes the engine's settings from a checked configuration: paths become absolute, and defaults of the sources are
+filled in."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 A_DAY = 86_400.0  # seconds
-OWN_FILES = ("lock", "crawlerd.sock", "notify.json")  # of the state directory, beside those of the frontier
+# files of crawlerd in the state directory, apart from the frontier's
+OWN_FILES = ("lock", "crawlerd.sock", "notify.json")
 
 
 def daemon(config: Checked, folder: Path) -> Daemon:
@@ -82,7 +84,10 @@ def _with_password(address: str, password: str) -> str:
 
 
 def renewals(config: Checked, folder: Path) -> dict[str, Renewal]:
-    """By account: how keys that expire are asked for again. folder: where their commands are started."""
+    """How expiring keys are renewed, by account.
+
+    folder: where their commands are started.
+    """
     return {
         name: Renewal(key.command, key.ttl, folder, account.base_url)
         for name, account in config.accounts.items()
@@ -91,7 +96,7 @@ def renewals(config: Checked, folder: Path) -> dict[str, Renewal]:
 
 
 class Usual(NamedTuple):
-    """What accounts of a source have in common that have the same settings.
+    """What accounts of one source with the same settings share.
 
     costly: limits that would never let a task start: where they are set, and why.
     """
@@ -102,10 +107,11 @@ class Usual(NamedTuple):
 
 
 class AccountSpecs:
-    """The accounts of a checked configuration, which are taken out of it: 100,000 of both are 40 MiB.
+    """The accounts of a checked configuration. They are removed from it as they are made: both together would take 40
+    MiB for 100,000 accounts.
 
     specs, limits: by account.
-    problems: accounts for which their source knows no address.
+    problems: accounts for which their source has no address.
     costly: limits that would never let a task start.
     """
 
@@ -114,8 +120,8 @@ class AccountSpecs:
         self.limits: dict[str, LimitSpec] = {}
         self.problems: list[str] = []
         self.costly: list[str] = []
-        usual: dict[tuple[str, int], Usual] = {}  # by source and model, which many accounts have in common
-        models: list[AccountTable] = []  # they are kept, so that no other one gets their id
+        usual: dict[tuple[str, int], Usual] = {}  # by source and model, which many accounts share
+        models: list[AccountTable] = []  # kept, so that no other model gets their ids
         for name in list(config.accounts):
             account = config.accounts.pop(name)
             source = source_of(account)
@@ -141,7 +147,7 @@ def _usual(account: AccountTable, source: Source) -> Usual:
 
 
 def _account(name: str, account: Account, source: Source, retry: RetryPolicy) -> AccountSpec:
-    """ValueError when the source knows no base URL for it, or its options do not fit."""
+    """An account. Raises ValueError if the source has no base URL for it, or its options do not fit."""
     usual, url, secret = account.usual, account.base_url, account.api_key.get_secret_value()
     if source.address and secret:
         url = source.address(url, secret)
@@ -160,8 +166,8 @@ def _account(name: str, account: Account, source: Source, retry: RetryPolicy) ->
 
 
 def _longest_wait(account: AccountTable, source: Source) -> float:
-    """Seconds that an API may ask for, at most: as long as the account says, or as the longest of its quotas is, up to
-    a day."""
+    """The longest wait in seconds that an API may ask for: the account's setting, otherwise the length of its longest
+    quota, up to a day."""
     texts = [*(source.limits.account if account.limits is None else account.limits), *source.limits.bucket]
     for each in (account.bucket_limits or source.limits.by_bucket).values():
         texts += each
@@ -170,13 +176,13 @@ def _longest_wait(account: AccountTable, source: Source) -> float:
 
 @cache
 def _longest_window(limits: tuple[str, ...]) -> float:
-    """In seconds."""
+    """The longest window of some limits, in seconds."""
     return max((notation.limit(text).get_expiry() for text in limits if text != "auto"), default=0.0)
 
 
 def _limits(account: AccountTable, source: Source) -> LimitSpec:
-    """The account's own limits, else the source's. A bucket that only the source names keeps the source's limits and
-    gets the account's default too, so that neither is exceeded."""
+    """The account's own limits, otherwise the source's. A bucket that only the source names keeps the source's limits
+    and also gets the account's default, so that neither is exceeded."""
     usual, named = source.limits, dict(account.bucket_limits or {})
     default = named.pop("default", None)
     theirs = {bucket: notation.limits([*limits, *(default or ())]) for bucket, limits in usual.by_bucket.items()}
@@ -192,7 +198,7 @@ def _limits(account: AccountTable, source: Source) -> LimitSpec:
 
 
 def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
-    """Kinds of task that a limit would never let start."""
+    """Kinds of tasks that a limit would never let start."""
     for name, kind in source.kinds.items():
         if kind.cost <= 1:
             continue
@@ -209,7 +215,11 @@ def _too_costly(limits: LimitSpec, source: Source) -> Iterator[tuple[str, str]]:
 def sinks(
     config: Checked, folder: Path, accounts: Mapping[str, AccountSpec], problems: list[str]
 ) -> dict[str, SinkSpec]:
-    """folder: where relative paths start. problems: gets sinks that would write into files of others."""
+    """The sinks.
+
+    folder: where relative paths start.
+    problems: gets an entry for each sink that would write into files of something else.
+    """
     found = {
         name: SinkSpec(
             name=name,
@@ -246,21 +256,27 @@ def sinks(
 
 
 def _sink(table: ImportTable, own: str | None) -> str | None:
-    """An import's sink, or the names of its two. own: that of its deliveries, if it has any."""
+    """An import's sink, or the joined names of its two.
+
+    own: the sink that its deliveries imply, if any.
+    """
     if own is None:
         return table.sink
     return f"{table.sink}{AND}{own}" if table.sink else own
 
 
 def _path(name: str, sink: SinkTable, state_dir: str) -> str:
-    """Where a sink's files are; some have them in the state directory by default."""
+    """Where a sink's files are; for some sinks, by default in the state directory."""
     if sink.type == "http":
         return sink.database or f"{state_dir}/outbox-{name}.db"
     return f"{state_dir}/{sink.type}-{name}" if sink.type in ("stdout", "postgresql") else sink.path
 
 
 def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[tuple[str, str]]:
-    """Sinks that cannot be where they are, by name, and why. state: the state directory's real path."""
+    """Sinks whose paths conflict, by name, and why.
+
+    state: the state directory's real path.
+    """
     paths: dict[str, SinkSpec] = {}
     databases: dict[str, SinkSpec] = {}
     for name in sorted(sinks):
@@ -282,27 +298,28 @@ def _in_each_others_way(sinks: Mapping[str, SinkSpec], state: str) -> Iterator[t
 
 
 def _streams(table: ImportTable, source: Source) -> tuple[str, ...]:
-    """All that an import reads, each once."""
+    """All streams that an import reads, each once."""
     named = [stream for stream in table.streams if stream != "*"]
     if "*" not in table.streams:
         return tuple(dict.fromkeys(named))
     streams = [*source.streams, *named]
-    for stream in named:  # what an extension adds may be made of one that "*" leaves out
+    for stream in named:  # a stream of an extension may be made from one that "*" leaves out
         needed = [each.stream for each in source.subscriptions if stream in each.streams]
         if needed and set(needed).isdisjoint(streams):
             streams += needed
     return tuple(dict.fromkeys(streams))
 
 
-Common = tuple[tuple[str, ...], KeepRuns, Schedule | None, dict[str, FieldRules], "ImportTable"]  # of imports
+# settings that imports share
+Common = tuple[tuple[str, ...], KeepRuns, Schedule | None, dict[str, FieldRules], "ImportTable"]
 
 
 def imports(
     config: Checked, accounts: Mapping[str, AccountSpec], sources: Mapping[str, Source], problems: list[str]
 ) -> dict[str, ImportSpec]:
-    """The imports of a checked configuration, which are taken out of it.
+    """The imports of a checked configuration. They are removed from it as they are made.
 
-    problems: gets schedules that cannot be kept.
+    problems: gets an entry for each schedule that cannot work.
     """
     specs = {}
     own, zone = own_sinks(config), config.daemon.time_zone
@@ -311,13 +328,13 @@ def imports(
     for name in list(config.imports):
         each = config.imports.pop(name)
         if each.account not in accounts:
-            continue  # something is wrong with that, which is told
+            continue  # something is wrong with it, which was reported
         usual, source = each.usual, sources[accounts[each.account].source]
         key = source.name, id(usual)
         if (common := shared.get(key)) is None:
             keep_runs, schedule = _keep(usual.keep_runs.count, usual.keep_runs.days), _schedule(usual, zone)
             fields = {stream: each.rules for stream, each in usual.fields.items()}
-            # the model is kept, or another one gets its id
+            # the model is kept, so that no other gets its id
             common = shared[key] = _streams(usual, source), keep_runs, schedule, fields, usual
         streams, keep_runs, schedule, fields, _ = common
         if schedule is not None and schedule.jitter and (why := jitter_problem(schedule)):
@@ -339,7 +356,10 @@ def imports(
 
 
 def _schedule(table: ImportTable, zone: str) -> Schedule | None:
-    """zone: where the import names none."""
+    """The schedule of an import; None for on demand.
+
+    zone: the time zone, if the import names none.
+    """
     if table.schedule is None:
         return None
     return Schedule(

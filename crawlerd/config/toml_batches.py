@@ -1,4 +1,4 @@
-"""Parses a large TOML file piece by piece: the parser's own tree of 100,000 accounts takes 470 MiB."""
+"""Parses a large TOML file in pieces: the parser's own tree of 100,000 accounts would take 470 MiB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from crawlerd.config.compact_tables import CompactTables, Packer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGE = 256 * 1024  # characters of a file that is worth it
-REMEMBERED = 10_000  # lines
+LARGE = 256 * 1024  # characters from which on a file is parsed in pieces
+REMEMBERED = 10_000  # lines that are remembered
 KINDS = ("accounts", "imports")
 
-# A line that may be the header of a table. In a string or a list of several lines it is not, and then the pieces
-# before and after it cannot be parsed.
+# A line that may be the header of a table. Inside a multi-line string or list it is not one; then the pieces before and
+# after it cannot be parsed alone.
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"\\\n]*"|'[^'\n]*')"""
 _HEADER = re.compile(rf"^[ \t]*\[\[?[ \t]*({_KEY})(?:[ \t]*\.[ \t]*({_KEY}))?[^\n]*\][ \t]*(?:#[^\n]*)?\r?$", re.M)
 
@@ -25,24 +25,27 @@ _PLAIN = re.compile(r"\[(?:accounts|imports)\.[A-Za-z0-9_-]+\]")
 
 
 def loads(text: str, packer: Packer, large: int = LARGE) -> dict[str, Any]:
-    """The document of a TOML text, as tomli parses it; of a large one, accounts and imports are CompactTables.
+    """The document of a TOML text, as tomli parses it. If it is large, its accounts and imports are CompactTables.
+
+    Raises the errors of tomli.
 
     large: characters from which on it is parsed in pieces.
-    Raises what tomli raises.
     """
     if len(text) >= large:
         try:
             found = _in_pieces(text, packer)
         except (ValueError, RecursionError):
-            found = None  # the whole is parsed, so that the message is of the whole
+            found = None  # the whole is parsed again, so that the error is about the whole
         if found is not None:
             return found
     return tomli.loads(text)
 
 
 def daemon_table(text: str) -> object:
-    """The table `daemon` of a TOML text, without parsing its accounts and imports if it is large. None: there is none.
-    Raises what tomli raises."""
+    """The table `daemon` of a TOML text; None if there is none. Accounts and imports of a large text are not parsed.
+
+    Raises the errors of tomli.
+    """
     if len(text) >= LARGE and '"""' not in text and "'''" not in text:
         others = "".join(piece for owner, piece in _pieces(text) if owner is None)
         try:
@@ -53,10 +56,10 @@ def daemon_table(text: str) -> object:
 
 
 def _in_pieces(text: str, packer: Packer) -> dict[str, Any] | None:
-    """None when the pieces do not say what the whole says.
+    """The document, parsed in pieces; None if that may not give the right result.
 
-    TOML is a sequence of lines. Where two texts are valid alone, and the second begins with a header, the two in a row
-    are valid too and mean both; unless both define the same table. So a name may come in one piece only.
+    TOML is a sequence of lines. If two texts are valid alone, and the second begins with a header, both together are
+    valid and mean the same, unless both define the same table. So a name may be in only one piece.
     """
     text = text.replace("\r\n", "\n")  # as the parser does
     tables = {kind: CompactTables(packer) for kind in KINDS}
@@ -64,7 +67,7 @@ def _in_pieces(text: str, packer: Packer) -> dict[str, Any] | None:
     others: list[str] = []
     for owner, piece in _pieces(text):
         if owner is None:
-            tomli.loads(piece)  # alone: with the others a list may end that began before an account
+            tomli.loads(piece)  # parsed alone: together with others, it could end a list that began before
             others.append(piece)
         elif (row := lines.table(piece)) is None:
             for kind, found in tomli.loads(piece).items():
@@ -75,7 +78,7 @@ def _in_pieces(text: str, packer: Packer) -> dict[str, Any] | None:
             kind, name = owner
             if name in tables[kind].packed:
                 return None
-            tables[kind].packed[packer.text(name)] = row  # imports name it too
+            tables[kind].packed[packer.text(name)] = row  # packed, since imports have the same text
     document = tomli.loads("".join(others))
     if not document.keys().isdisjoint(KINDS):
         return None
@@ -83,14 +86,14 @@ def _in_pieces(text: str, packer: Packer) -> dict[str, Any] | None:
 
 
 class _Lines:
-    """Lines that were parsed before: most lines of 100,000 accounts are those of others."""
+    """Lines that were parsed before: most lines of 100,000 accounts are equal to others."""
 
     def __init__(self, packer: Packer) -> None:
         self._packer = packer
         self._parsed: dict[str, tuple[()] | tuple[str, object]] = {}  # nothing, or a key and its value
 
     def table(self, piece: str) -> tuple[object, ...] | None:
-        """A piece that has one table, each line of which is valid alone; None when it is not so."""
+        """The table of a piece that has only one, with each line valid alone; None for other pieces."""
         header, _, body = piece.partition("\n")
         if not _PLAIN.fullmatch(header):
             return None
@@ -108,7 +111,7 @@ class _Lines:
         return self._packer.packed_table(found)
 
     def _parse(self, line: str) -> tuple[()] | tuple[str, object]:
-        """ValueError for what is no line of a table."""
+        """The key and value of a line; empty for a line without any. Raises ValueError for anything else."""
         if line.lstrip().startswith("["):
             raise ValueError("a header")
         found = tomli.loads(line)
@@ -120,7 +123,8 @@ class _Lines:
 
 
 def _pieces(text: str) -> Iterator[tuple[tuple[str, str] | None, str]]:
-    """The text in pieces, and what each defines: one account or import with all tables in it, or None for the rest."""
+    """The text in pieces, each with what it defines: one account or import with all tables in it, or None for anything
+    else."""
     start = 0
     before: tuple[str, str] | None = None
     for header in _HEADER.finditer(text):

@@ -1,4 +1,4 @@
-"""On which line each key of a TOML text stands, which its parser does not say."""
+"""Finds the line of each key in a TOML text, which the parser does not tell."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import tomli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Key = tuple[str | int, ...]  # from the top: names of keys, and places in lists
+Key = tuple[str | int, ...]  # from the top: names of keys, and indexes in lists
 
-# The text is valid, so what is begun ends. That the end may be missing keeps the patterns linear.
+# The text is valid, so strings are closed. The patterns still allow a missing end, which keeps them linear.
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _PART = re.compile(r"""([A-Za-z0-9_-]+)|("(?:[^"\\\n]|\\.)*"?)|'([^'\n]*)'?""")
 _LONG = re.compile(r"""\"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*(?:"{3,5})?|'{3}(?:[^']|'{1,2}(?!'))*(?:'{3,5})?""", re.DOTALL)
 _SHORT = re.compile(r""""(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?""")
-_PLAIN = re.compile(r"[^\s,\]}#]+(?: [0-9][^\s,\]}#]*)?")  # a date may have a blank before its time
+_PLAIN = re.compile(r"[^\s,\]}#]+(?: [0-9][^\s,\]}#]*)?")  # a date may have a space before its time
 
 
 def lines(text: str) -> dict[Key, int]:
-    """Of all keys and tables of a valid TOML text, counted from 1; of a table that is written in parts, the first."""
+    """The lines of all keys and tables of a valid TOML text, counted from 1. For a table that is written in several
+    parts, the first one counts."""
     return _Lines(text.replace("\r\n", "\n")).found
 
 
@@ -30,7 +31,7 @@ class _Lines:
     def __init__(self, text: str) -> None:
         self._text = text
         self.found: dict[Key, int] = {}
-        self._counts: dict[Key, int] = {}  # tables of a list so far
+        self._counts: dict[Key, int] = {}  # number of tables in a list so far
         self._at, self._line, self._counted = 0, 1, 0
         table: Key = ()
         while self._skip() < len(text):
@@ -40,14 +41,14 @@ class _Lines:
                 self._pair(table)
 
     def _skip(self) -> int:
-        """Past blanks and comments."""
+        """Skips whitespace and comments."""
         found = _BLANK.match(self._text, self._at)
         assert found is not None  # noqa: S101 - it matches nothing, too
         self._at = found.end()
         return self._at
 
     def _space(self) -> int:
-        """Past blanks within a line."""
+        """Skips whitespace within a line."""
         found = _SPACE.match(self._text, self._at)
         assert found is not None  # noqa: S101 - as above
         self._at = found.end()

@@ -1,4 +1,4 @@
-"""Keys and values as TOML has them."""
+"""Keys and values as TOML text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def toml_key(name: str) -> str:
-    """A key, in quotes if it must be."""
+    """A key, quoted if necessary."""
     return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _text(name)
 
 
 def toml_value(value: Any) -> str:
-    """A value on one line. What TOML cannot say becomes text."""
+    """A value on one line. Values that TOML does not have become text."""
     if isinstance(value, dict):
         inside = ", ".join(f"{toml_key(key)} = {toml_value(each)}" for key, each in value.items())
         return f"{{ {inside} }}" if inside else "{}"

@@ -1,4 +1,4 @@
-"""Checks a whole configuration, as it was parsed from TOML and CSV files."""
+"""Checks a whole configuration that was parsed from TOML and CSV files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OF_TYPES = {
 
 
 class Checked(NamedTuple):
-    """A configuration that is valid. All but the daemon and `notify` by name."""
+    """A valid configuration. Everything but the daemon and `notify` is by name."""
 
     daemon: DaemonTable
     accounts: dict[str, Account]
@@ -49,14 +49,14 @@ class Checked(NamedTuple):
 
 class _Checks(Protocol[T]):
     def check(self, name: str, row: Any) -> T:
-        """A table, packed. ValidationError."""
+        """Checks a packed table. Raises ValidationError."""
         ...
 
 
 def parse(document: Mapping[str, Any], file: str, environment: Environment) -> Checked:
     """The configuration in a parsed TOML document, with every secret looked up.
 
-    Raises ConfigurationError with all problems at once, each `file: key: what is wrong and what to write`. No
+    Raises ConfigurationError with all problems at once, each as `file: key: what is wrong and what to write`. No
     problem quotes a value that could be a secret.
     """
     rows = {kind: _packed(found) for kind in KINDS if isinstance(found := document.get(kind, {}), Mapping)}
@@ -81,21 +81,24 @@ def parse(document: Mapping[str, Any], file: str, environment: Environment) -> C
 
 
 class Problems:
-    """What is wrong, in words: of 100,000 tables, pydantic's errors would take 600 MiB."""
+    """Problems as texts: for 100,000 tables, pydantic's errors would take 600 MiB."""
 
     def __init__(self, context: Context) -> None:
         self._own_keys = context.own_keys
         self._found: dict[int, list[str]] = {}
 
     def add(self, where: tuple[str, ...], error: ValidationError) -> None:
-        """where: the keys of what was validated."""
+        """Adds the problems of a table.
+
+        where: the keys of the table.
+        """
         for each in error.errors(include_url=False):
             location = (*where, *each["loc"])
             text = problem({**each, "loc": location}, Config, self._own_keys)
             self._found.setdefault(ORDER.get(location[0], len(ORDER)), []).append(text)
 
     def texts(self) -> list[str]:
-        """In the order of the file's tables in `Config`."""
+        """The problems, in the order of the tables in `Config`."""
         return [text for _, texts in sorted(self._found.items()) for text in texts]
 
 
@@ -104,7 +107,10 @@ def _packed(tables: Mapping[str, Any]) -> CompactTables:
 
 
 def _each(checks: _Checks[T], kind: str, rows: Mapping[str, CompactTables], problems: Problems) -> dict[str, T]:
-    """Those that are valid by name. problems: gets what is wrong with the others."""
+    """The valid tables, by name.
+
+    problems: gets what is wrong with the others.
+    """
     valid: dict[str, T] = {}
     for name, row in rows[kind].packed.items() if kind in rows else ():
         try:
@@ -115,18 +121,18 @@ def _each(checks: _Checks[T], kind: str, rows: Mapping[str, CompactTables], prob
 
 
 def _contradictions(config: Checked) -> Iterator[str]:
-    """What no single value shows."""
+    """Problems that no single value shows."""
     daemon = config.daemon
     tokens = {"admin_token", "read_token"} & daemon.model_fields_set
     remote = daemon.listen[1] != notation.UNIX and not notation.is_loopback(daemon.listen[0])
     if remote and not daemon.allow_remote and not tokens:
         yield (
-            f'daemon.listen: "{daemon.listen[0]}" is reached from other machines, too: write an admin_token '
-            "(`crawlerd token new` makes one); or set allow_remote = true if that is meant, for metrics alone"
+            f'daemon.listen: "{daemon.listen[0]}" can be reached from other machines: write an admin_token '
+            "(`crawlerd token new` makes one); or set allow_remote = true to permit it, for metrics only"
         )
     if daemon.trusted_proxies and not tokens:
         yield (
-            "daemon.trusted_proxies: what a proxy lets through may come from anywhere; write an admin_token or a "
+            "daemon.trusted_proxies: requests through a proxy may come from anywhere; write an admin_token or a "
             "read_token as well (`crawlerd token new` makes one)"
         )
     for name, sink in config.sinks.items():
@@ -143,14 +149,14 @@ def _contradictions(config: Checked) -> Iterator[str]:
     for name, table in ((name, each.usual) for name, each in config.imports.items()):
         for key in ("time_zone", "jitter", "catch_up"):
             if table.schedule is None and getattr(table, key) != type(table).model_fields[key].default:
-                yield f"{key_path(('imports', name, key))}: is for imports with a schedule, and this one has none"
+                yield f"{key_path(('imports', name, key))}: is only for imports with a schedule, and this one has none"
         for stream, fields in table.fields.items() if "hash_key" not in daemon.model_fields_set else ():
             if fields.hash:
                 where = key_path(("imports", name, "fields", stream, "hash"))
                 yield f"{where}: needs a key, so that nobody can guess the values; write [daemon] hash_key = {PLACES}"
     for name, what in wrong_deliveries(config):
         yield f"{key_path(('imports', name, 'deliver'))}: {what}"
-    found: dict[int, list[tuple[str, str]]] = {}  # by settings, which many have in common
+    found: dict[int, list[tuple[str, str]]] = {}  # by settings, which many imports share
     for name, account in config.accounts.items():
         usual = account.usual
         if id(usual) not in found:
@@ -160,7 +166,10 @@ def _contradictions(config: Checked) -> Iterator[str]:
 
 
 def _account_contradictions(account: AccountTable, visibility: float) -> Iterator[tuple[str, str]]:
-    """visibility: seconds."""
+    """Problems of an account that no single value shows.
+
+    visibility: seconds.
+    """
     if account.request_timeout >= visibility:
         why = "or a slow request is given to a second worker"
         yield "request_timeout", f"must be shorter than daemon.visibility_timeout, {why}"

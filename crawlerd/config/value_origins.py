@@ -30,8 +30,8 @@ FOR_ALL = "default"
 class Origin(NamedTuple):
     """A setting that has a value.
 
-    key: as it would stand in the file.
-    value: of TOML. Of a secret the place that has it.
+    key: the full key.
+    value: the TOML value. For a secret, the place that has it.
     origin: FILE:LINE, "environment variable NAME", "source NAME", or "default".
     """
 
@@ -41,7 +41,10 @@ class Origin(NamedTuple):
 
 
 def origins(path: Path, registry: Registry, under: str = "") -> Iterator[Origin]:
-    """All settings, checked as `load` does, but for secrets. under: of this table or setting alone."""
+    """All settings, checked like `load` does, but without secrets.
+
+    under: only of this table or setting.
+    """
     settings = load(path, registry=registry, secrets=False)
     document, rows = document_of(path, registry)
     places = KeyPlaces(path)
@@ -54,7 +57,7 @@ def origins(path: Path, registry: Registry, under: str = "") -> Iterator[Origin]
 
 
 def _inside(table: Origin, under: str) -> Iterator[Origin]:
-    """What a setting that is a table has at this place."""
+    """The part of a table at this place."""
     for name, value in table.value.items() if isinstance(table.value, dict) else ():
         found = table._replace(key=f"{table.key}.{key_path((name,))}", value=value)
         if found.key == under:
@@ -85,7 +88,7 @@ def _all(settings: Settings, document: Mapping[str, Any], rows: Places, places: 
 
 
 def _single(kind: str, document: Mapping[str, Any], places: KeyPlaces) -> Iterator[Origin]:
-    """Of a table of which there is one."""
+    """The settings of a table of which there is only one."""
     given = document.get(kind, {})
     for key, default in _defaults(kind):
         variable = variable_of(key, os.environ) if kind == "daemon" else None
@@ -98,7 +101,7 @@ def _single(kind: str, document: Mapping[str, Any], places: KeyPlaces) -> Iterat
 
 
 def _of_notify(table: Any, places: KeyPlaces) -> Iterator[Origin]:
-    """The hooks' own tables are shown key by key as well."""
+    """The settings of `[notify]`, with each key of the hooks' own tables."""
     if table is None:
         return
     tables: list[tuple[tuple[str, ...], Mapping[str, Any], type[Table]]] = [(("notify",), table, NotifyTable)]
@@ -114,7 +117,7 @@ def _of_notify(table: Any, places: KeyPlaces) -> Iterator[Origin]:
 
 
 def _others(settings: Settings, kind: str, name: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
-    """Settings of a table that it does not have, with the value that holds."""
+    """The settings that a table leaves out, with their values in force."""
     if kind == "accounts":
         account, limits = settings.accounts[name], settings.limits[name]
         source = f"source {account.source}"
@@ -147,7 +150,7 @@ def _of_options(options: type | None, table: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _belonging(kind: str, table: Mapping[str, Any]) -> set[str] | None:
-    """The keys that a sink of this type has, None for all."""
+    """The keys that a sink of this type has; None for all."""
     from crawlerd.config.validation import OF_TYPES
 
     if kind != "sinks":
@@ -164,7 +167,7 @@ def _defaults(kind: str) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(key: str, value: Any) -> Any:
-    """A secret's reference without what may be secret in it: the arguments of a command."""
+    """The reference to a secret, without what may be secret in it: the arguments of a command."""
     if key in SECRETS and isinstance(value, dict) and isinstance(words := value.get("command"), list):
         return {**value, "command": [*words[:1], *(["…"] if len(words) > 1 else [])]}
     return value

@@ -1,4 +1,4 @@
-"""The keys of a sink of the type `postgresql`: which database, and what its views are like."""
+"""The keys of a sink of the type `postgresql`: which database, and the form of its views."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _schema(name: str) -> str:
 
 
 class WarehouseTable(Table):
-    """What a sink of the type `postgresql` has in addition to the keys of any sink. None: missing."""
+    """The additional keys of a sink of the type `postgresql`. None: missing."""
 
     url: SecretStr | None = Field(default=None, examples=[{"env": "WAREHOUSE_URL"}])
     schema_name: Annotated[str, AfterValidator(_schema)] = SCHEMA
@@ -41,6 +41,6 @@ class WarehouseTable(Table):
 
 
 def lacking(sink: WarehouseTable) -> Iterator[tuple[str, str]]:
-    """What no single value of a sink of the type `postgresql` shows: keys, and what is wrong."""
+    """Problems of a sink of the type `postgresql` that no single value shows: the key, and what is wrong."""
     if sink.url is None:
         yield "url", 'is missing; write for example url = { env = "WAREHOUSE_URL" }'

@@ -40,7 +40,8 @@ ERRORS = {
 
 
 def shares(text: str) -> dict[str, float]:
-    """`Options.faults` as shares by kind. ValueError when it is neither a number nor known kinds with one each."""
+    """`Options.faults` as shares by kind. Raises ValueError if it is neither a number nor known kinds with a share
+    each."""
     if "=" not in text:
         return dict.fromkeys(MIX, float(text or 0) / len(MIX))
     found = {kind: float(share) for kind, _, share in (part.partition("=") for part in text.split(","))}
@@ -50,14 +51,14 @@ def shares(text: str) -> dict[str, float]:
 
 
 def chance(seed: int, account: int, request: int, what: str) -> float:
-    """A number from 0 to below 1 that depends on nothing but its arguments."""
+    """A number from 0 to below 1 that depends only on its arguments."""
     digest = blake2b(f"{seed}:{account}:{request}:{what}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
 @lru_cache(maxsize=10_000)
 def key_of(authorization: str) -> str:
-    """The key in an Authorization header: Bearer, or the user of Basic. Empty when there is none."""
+    """The key in an Authorization header: Bearer, or the user of Basic; "" if there is none."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
@@ -88,7 +89,7 @@ class LocalApi:
         self._cached = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Any request."""
+        """Answers any request."""
         now = time.monotonic()
         target = request.raw_path
         if not target.startswith("/v1/"):
@@ -238,16 +239,16 @@ def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
 
 
 async def serve(options: Options, kind: type[LocalApi] = LocalApi) -> None:
-    """Serves until SIGTERM, SIGINT or the end of the parent; says on stdout where, as soon as it listens.
+    """Serves until SIGTERM, SIGINT or the end of the parent. Prints its address on stdout as soon as it listens.
 
-    kind: what answers, for who wants to see each request.
+    kind: the class that answers, for callers that want to see each request.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if options.parent:
-        # A pidfd also tells of a parent that was killed; PR_SET_PDEATHSIG would follow the parent's thread instead.
+        # A pidfd also reports a parent that was killed; PR_SET_PDEATHSIG would follow the parent's thread instead.
         loop.add_reader(os.pidfd_open(options.parent), stop.set)
     runner = web.ServerRunner(web.Server(kind(options).handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
@@ -259,7 +260,7 @@ async def serve(options: Options, kind: type[LocalApi] = LocalApi) -> None:
 
 
 def main() -> None:
-    """The command line: one option a field of Options."""
+    """The command line: one option for each field of Options."""
     parser = argparse.ArgumentParser(prog="python -m crawlerd.demo.api", description=__doc__, epilog=Options.__doc__)
     types = get_type_hints(Options)
     for option in fields(Options):

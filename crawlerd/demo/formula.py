@@ -19,7 +19,8 @@ _COUNTRY = ("GB", "PL", "BR", "JP", "CH", "NG", "IS", "CA", "US")
 
 
 class Account(NamedTuple):
-    """
+    """An account.
+
     number: 1 to 65,535, as in its key `sk_test_account_<number>`.
     customers: how many the formula gives it.
     """
@@ -34,12 +35,12 @@ def token(number: int, index: int) -> str:
 
 
 def index_in(digits: str) -> int:
-    """The index in a token. ValueError when it is not hexadecimal."""
+    """The index in a token. Raises ValueError if it is not hexadecimal."""
     return int(digits, 16) * _INVERSE & 0xFFFF_FFFF
 
 
 def account_in(digits: str) -> int:
-    """The account's number in a token. ValueError when it is not hexadecimal."""
+    """The account's number in a token. Raises ValueError if it is not hexadecimal."""
     return (int(digits, 16) * _INVERSE & _MASK) >> 32
 
 

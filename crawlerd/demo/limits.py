@@ -1,4 +1,4 @@
-"""Limits as servers enforce them, by any clock: the local API's, and what tests and benchmarks try laws against."""
+"""Limits as servers enforce them, by any clock: for the local API, and for tests and benchmarks of the laws."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 
 class Limit(ABC):
-    """Times are seconds of the caller's clock, which never goes back."""
+    """A limit. Times are seconds of the caller's clock, which never goes back."""
 
     @abstractmethod
     def admit(self, now: float) -> bool:
-        """Whether a request that arrives now is accepted. One that is refused takes no place."""
+        """Whether a request that arrives now is accepted. A refused one is not counted."""
 
     def release(self) -> None:  # noqa: B027 - of interest to few
-        """An accepted request was answered."""
+        """Called when an accepted request was answered."""
 
     def change(self, now: float, rate: float) -> None:
-        """Another rate from now on. TypeError where the limit has none."""
+        """Changes the rate. Raises TypeError if the limit has none."""
         raise TypeError(f"a {type(self).__name__} has no rate that could change")
 
 
 class TokenBucket(Limit):
-    """Fills at a rate, and holds the burst at most.
+    """Fills at a rate, and holds at most the burst.
 
-    rate: tokens a second; may be set at any time.
+    rate: tokens per second; may be set at any time.
     burst: tokens that it holds, and has at first.
     cost: tokens that a request takes.
     """
@@ -55,11 +55,11 @@ class TokenBucket(Limit):
 
 
 class MovingWindow(Limit):
-    """Most requests in any span of time.
+    """Limits requests in any span of time.
 
     limit: requests; math.inf only counts.
-    seconds: how long the span is.
-    most: requests that there ever were in one span; may be reset.
+    seconds: the length of the span.
+    most: the most requests that there were in one span; may be reset.
     """
 
     def __init__(self, limit: float = math.inf, seconds: float = 1.0) -> None:
@@ -76,7 +76,7 @@ class MovingWindow(Limit):
         return self._count(now) >= self._limit
 
     def add(self, now: float) -> None:
-        """Notes a request, whatever the limit."""
+        """Counts a request, whatever the limit."""
         self._starts.append(now)
         self.most = max(self.most, self._count(now))
 
@@ -88,11 +88,11 @@ class MovingWindow(Limit):
 
 
 class FixedWindow(Limit):
-    """Most requests in each span of the calendar.
+    """Limits requests in each span of the calendar.
 
     limit: requests.
-    phase: share of a span by which the spans begin earlier than the clock's whole ones.
-    seconds: how long a span is.
+    phase: share of a span by which spans begin earlier than the clock's full ones.
+    seconds: the length of a span.
     """
 
     def __init__(self, limit: float, phase: float = 0.0, seconds: float = 1.0) -> None:
@@ -109,7 +109,7 @@ class FixedWindow(Limit):
 
 
 class AtOnce(Limit):
-    """Most requests under way.
+    """Limits requests under way.
 
     limit: requests; may be set at any time.
     """
@@ -130,8 +130,8 @@ class AtOnce(Limit):
 class AtRandom(Limit):
     """Refuses a share of all requests, whatever their rate, and passes the others on.
 
-    share: of all requests, by the time; may be set at any time.
-    behind: what decides about the others; None accepts them.
+    share: by the time; may be set at any time.
+    behind: the limit that decides about the others; None accepts them.
     """
 
     def __init__(self, share: Callable[[float], float], randomness: random.Random, behind: Limit | None = None) -> None:

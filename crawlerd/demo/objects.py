@@ -1,4 +1,4 @@
-"""The objects of the local API as a pure formula: account, stream and index to what Stripe would return.
+"""The objects of the local API as a pure formula: from account, stream and index to what Stripe would return.
 
 Index 0 is the oldest object of a stream. Ids decode back to their index, so that a cursor needs no lookup table.
 """
@@ -13,7 +13,7 @@ from crawlerd.demo.formula import Account, Fields, index_in, token
 from crawlerd.demo.shapes import LINES_STRIDE, METHODS_STRIDE, line_count
 
 START = 1_672_531_200  # 2023-01-01T00:00:00Z, the oldest object of every stream
-SPAN = 63_072_000  # seconds between the oldest and the newest: two years, so that none lies in the future
+SPAN = 63_072_000  # seconds between the oldest and the newest: two years, so that none is in the future
 
 Shape = Callable[[Account, int, int], Fields]
 
@@ -37,7 +37,8 @@ class Stream:
     filters: tuple[str, ...] = ()
 
     def created(self, index: int, customers: int) -> int:
-        """Unix seconds; never falls as the index rises, and three neighbors share a second, as they may at Stripe.
+        """Unix seconds. They never fall as the index rises, and three neighbors share a second, as may happen at
+        Stripe.
 
         A child has its parent's.
         """
@@ -83,7 +84,7 @@ def id_of(number: int, stream: str, index: int) -> str:
 
 
 def index_of(number: int, stream: str, key: str) -> int | None:
-    """The index that `id_of` made the key from, None where it is of another account or stream, or no id at all."""
+    """The index from which `id_of` made the key; None if it is of another account or stream, or not an id at all."""
     try:
         index = index_in(key.removeprefix(STREAMS[stream].prefix))
     except ValueError:
@@ -100,9 +101,9 @@ def count(stream: str, customers: int) -> int:
 
 
 def expected(number: int, stream: str, customers: int) -> Iterator[tuple[str, Fields]]:
-    """Every (id, object) of a stream, in the order of its lists, newest first: what an import must hold, exactly.
+    """Every (id, object) of a stream, in the order of its lists, newest first: exactly what an import must contain.
 
-    The lines of all invoices are a stream of their own, `invoice_lines`, also those embedded in their invoice.
+    The lines of all invoices are a stream of their own, `invoice_lines`, including those embedded in their invoice.
     """
     account, known = Account(number, customers), STREAMS[stream]
     for index in _indexes(stream, customers):

@@ -1,4 +1,4 @@
-"""Starts the local API as a process of its own, and the words that one speaks with it: options, statistics, orders."""
+"""Starts the local API as a process of its own, and defines the messages for it: options, statistics, orders."""
 
 from __future__ import annotations
 
@@ -60,8 +60,7 @@ class Options:
 
 
 class EndpointStats(msgspec.Struct):
-    """
-    served: whole, right answers.
+    """served: whole, right answers.
     most_accepted, most_arrived: requests in any window of 1 s, by arrival.
     """
 
@@ -71,9 +70,9 @@ class EndpointStats(msgspec.Struct):
 
 
 class AccountStats(msgspec.Struct):
-    """What the API saw of one account. Every request that was answered is served, refused, throttled or a fault.
+    """What the API saw of one account. Every answered request is served, refused, throttled or a fault.
 
-    refused: 4xx but for 429.
+    refused: 4xx except 429.
     throttled: 429s of its limits, by reason.
     most_accepted, most_arrived: requests in any window of 1 s, by arrival, without and with the throttled ones.
     first, last: arrivals, monotonic seconds.
@@ -93,14 +92,17 @@ class AccountStats(msgspec.Struct):
 
 
 class Stats(msgspec.Struct):
-    """unauthorized: requests without a known key, which belong to no account."""
+    """What the API saw.
+
+    unauthorized: requests without a known key, which belong to no account.
+    """
 
     accounts: dict[int, AccountStats]
     unauthorized: int = 0
 
 
 class Add(msgspec.Struct, tag="add", tag_field="do", forbid_unknown_fields=True):
-    """Adds objects, created now, and the events that tell of it. Not to child streams."""
+    """Adds objects, created now, and the events about them. Not for child streams."""
 
     account: int
     stream: str
@@ -108,7 +110,7 @@ class Add(msgspec.Struct, tag="add", tag_field="do", forbid_unknown_fields=True)
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="do", forbid_unknown_fields=True):
-    """Raises `metadata.revision` of objects. Not of invoice lines."""
+    """Raises `metadata.revision` of objects. Not for invoice lines."""
 
     account: int
     stream: str
@@ -116,7 +118,8 @@ class Edit(msgspec.Struct, tag="edit", tag_field="do", forbid_unknown_fields=Tru
 
 
 class Delete(msgspec.Struct, tag="delete", tag_field="do", forbid_unknown_fields=True):
-    """Deletes objects, detaches payment methods; what lies below a deleted one is out of reach. Not invoice lines."""
+    """Deletes objects, or detaches payment methods. What is below a deleted object cannot be reached any more. Not for
+    invoice lines."""
 
     account: int
     stream: str
@@ -124,11 +127,12 @@ class Delete(msgspec.Struct, tag="delete", tag_field="do", forbid_unknown_fields
 
 
 class Fault(msgspec.Struct, tag="fault", tag_field="do", forbid_unknown_fields=True):
-    """The next `count` requests that match end so.
+    """The next `count` matching requests get this answer.
 
     account, endpoint: None matches all.
 
-    Endpoints are named like streams, and "account". 403 is a key that may not read this; 429 one that no limiter sent.
+    Endpoints have the names of streams, or are "account". 403 means a key that may not read this; 429 one that no
+    limiter sent.
     """
 
     kind: FaultKind
@@ -160,11 +164,11 @@ class Server:
         return msgspec.json.decode(self._call("GET", "/_stats"), type=Stats)
 
     def reset(self) -> None:
-        """Clears the statistics; its limits go on counting."""
+        """Clears the statistics; the limits continue to count."""
         self._call("POST", "/_reset")
 
     def control(self, order: Order) -> list[dict[str, Any]]:
-        """Gives an order; returns the objects that it concerned, as they are now (of deleted ones, as they were)."""
+        """Gives an order; returns the objects that it concerned, as they are now (deleted ones as they were)."""
         return msgspec.json.decode(
             self._call("POST", "/_control", msgspec.json.encode(order)), type=list[dict[str, Any]]
         )
@@ -186,7 +190,7 @@ class Server:
 def running(*, ready_seconds: float = 20.0, **options: Any) -> Iterator[Server]:
     """Runs the API with `Options(**options)`, from when it listens to the end of the block.
 
-    It also ends with this process. RuntimeError when it does not listen within ready_seconds.
+    It also ends with this process. Raises RuntimeError if it does not listen within ready_seconds.
     """
     arguments = asdict(Options(**{"parent": os.getpid(), **options}))
     command = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]

@@ -1,4 +1,4 @@
-"""What Stripe would answer to a request, over the objects of the formula and the edits made to them since."""
+"""What Stripe would answer to a request, for the objects of the formula and the edits made to them since."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BELOW = {("customers", "payment_methods"): "payment_methods", ("invoices", "lines"): "invoice_lines"}
-EMPTY = {  # lists that Stripe has, by path, and that have no objects here
+EMPTY = {  # lists of Stripe that have no objects here, by path
     "apple_pay/domains": "apple_pay_domains",
     "application_fees": "application_fees",
     "billing/alerts": "billing_alerts",
@@ -71,14 +71,14 @@ EMPTY_BELOW = {  # the same below an object
     ("customers", "balance_transactions"): "customer_balance_transactions",
     ("customers", "cash_balance_transactions"): "customer_cash_balance_transactions",
 }
-SINGLE = {  # objects that there are once
+SINGLE = {  # objects that exist only once
     "balance": {"object": "balance", "available": [], "connect_reserved": [], "livemode": False, "pending": []},
     "balance_settings": {"object": "balance_settings", "payments": {}},
     "tax/settings": {"object": "tax.settings", "defaults": {}, "livemode": False, "status": "pending"},
 }
-EXPANDED = ("line_items", "sources", "tax_ids")  # lists that objects have when they are asked for
-NOT_CANCELED = ""  # what a list of subscriptions is filtered by when the request says nothing
-NO_EVENTS = ("balance_transactions", "events")  # streams whose changes Stripe does not tell of
+EXPANDED = ("line_items", "sources", "tax_ids")  # lists that objects contain if they are requested
+NOT_CANCELED = ""  # the default filter of a list of subscriptions
+NO_EVENTS = ("balance_transactions", "events")  # streams whose changes Stripe does not report
 EVENTS = {  # the types of the events of objects, which do not all follow from their own
     "charge": ("charge.succeeded", "charge.updated", "charge.updated"),
     "dispute": ("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed"),
@@ -116,9 +116,9 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Edits:
-    """What was done to one stream of one account, by index.
+    """The edits of one stream of one account, by index.
 
-    added: creation times of those after the formula's.
+    added: creation times of objects after the formula's.
     """
 
     added: list[int] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Edits:
 
 
 class Asked(NamedTuple):
-    """What a path asks for: a stream, "account" or "unknown"; its parent's id, or the id of one object of it."""
+    """What a path requests: a stream, "account" or "unknown"; its parent's id, or the id of one object of it."""
 
     stream: str
     parent: str | None = None
@@ -135,7 +135,7 @@ class Asked(NamedTuple):
 
 
 def split(path: str) -> Asked:
-    """What a path asks for."""
+    """What a path requests."""
     below = path.removeprefix("/v1/")
     if below in EMPTY:
         return Asked(EMPTY[below])
@@ -156,10 +156,11 @@ def split(path: str) -> Asked:
 
 
 class Stripe:
-    """All accounts' objects.
+    """The objects of all accounts.
 
     customers: of each account.
-    Accounts are numbered from 1; after all `accounts`, those connected to the first, then those connected to the
+
+    Accounts are numbered from 1; after all `accounts` come those connected to the first, then those connected to the
     second, and so on.
     """
 
@@ -177,7 +178,7 @@ class Stripe:
         return range(first, first + self._connected)
 
     def connected_as(self, number: int, key: str) -> int | None:
-        """The number of the account of this id that is connected to an account; None when there is none."""
+        """The number of the account with this id that is connected to an account; None if there is none."""
         try:
             found = account_in(key.removeprefix("acct_"))
         except ValueError:
@@ -185,7 +186,7 @@ class Stripe:
         return found if found in self.connected(number) and own_account(found)["id"] == key else None
 
     def answer(self, number: int, path: str, query: str) -> bytes:
-        """The JSON body that a GET by an account's key returns; Refusal otherwise."""
+        """The JSON body that a GET with an account's key returns. Raises Refusal otherwise."""
         asked = split(path)
         name = asked.stream
         if name == "account":
@@ -209,10 +210,13 @@ class Stripe:
         return self._page(number, stream, path, _range_below(stream, index), query)
 
     def edit(self, order: Add | Edit | Delete, now: int) -> list[Fields]:
-        """Changes objects; returns them (deleted ones as they were). now: Unix seconds. ValueError for unknown ones."""
+        """Changes objects; returns them (deleted ones as they were). Raises ValueError for unknown ones.
+
+        now: Unix seconds.
+        """
         stream = STREAMS.get(order.stream)
         if stream is None or (stream.parent and (isinstance(order, Add) or stream.name != "payment_methods")):
-            raise ValueError(f"{order.stream} cannot be changed so")
+            raise ValueError(f"{order.stream} cannot be changed in this way")
         number, edits = order.account, self._edits[order.account, stream.name]
         if isinstance(order, Add):
             start = self._total(number, stream)
@@ -253,11 +257,11 @@ class Stripe:
                 self._tell(number, methods, what, self._objects(number, methods, _range_below(methods, index)), now)
 
     def _total(self, number: int, stream: Stream) -> int:
-        """Objects of a stream without parent, also the deleted ones."""
+        """Objects of a stream without parent, including the deleted ones."""
         return stream.count(self.customers) + len(self._edits[number, stream.name].added)
 
     def _index(self, number: int, stream: Stream, key: str) -> int | None:
-        """The index of an object, None when it does not exist now; of a child whether it does or not."""
+        """The index of an object, None if it does not exist now; for a child, whether it exists or not."""
         index = index_of(number, stream.name, key)
         if index is None or index in self._edits[number, stream.name].deleted:
             return None
@@ -285,7 +289,7 @@ class Stripe:
                 yield data
 
     def _one(self, number: int, stream: Stream, key: str) -> bytes:
-        """One object as it is now. A deleted customer says so; a detached payment method is nobody's."""
+        """One object as it is now. A deleted customer says so; a detached payment method belongs to nobody."""
         index = index_of(number, stream.name, key)
         exists = self._index(number, stream, key) is not None
         if index is not None and stream.parent is not None:
@@ -301,7 +305,7 @@ class Stripe:
         raise _missing(404, stream.name, key, "id")
 
     def _page_of_accounts(self, number: int, query: str) -> bytes:
-        """The connected accounts, newest first; `created` is not heeded."""
+        """The connected accounts, newest first; `created` is ignored."""
         asked = dict(parse_qsl(query))
         accounts = [own_account(each) for each in reversed(self.connected(number))]
         start = next((at for at, each in enumerate(accounts, 1) if each["id"] == asked.get("starting_after")), 0)
@@ -310,7 +314,7 @@ class Stripe:
         return _encode({"object": "list", "url": "/v1/accounts", "has_more": more, "data": page})
 
     def _page(self, number: int, stream: Stream, url: str, indexes: range, query: str) -> bytes:
-        """A list, newest first, of the objects of these indexes that the query asks for."""
+        """A list, newest first, of the objects with these indexes that match the query."""
         limit = 10
         filters = {"status": NOT_CANCELED} if "status" in stream.filters else {}
         low, high = indexes.start, indexes.stop
@@ -354,7 +358,7 @@ _WINDOWS = ("created[gte]", "created[gt]", "created[lt]", "created[lte]")
 
 
 def _range_below(stream: Stream, parent: int) -> range:
-    """The indexes of what lies below an object."""
+    """The indexes of the objects below an object."""
     return range(parent * stream.stride, parent * stream.stride + stream.count(parent))
 
 

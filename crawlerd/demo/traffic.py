@@ -9,7 +9,11 @@ from crawlerd.demo.server import AccountStats, EndpointStats
 
 
 class Traffic:
-    """rate, endpoint_rate: most accepted requests in any window of 1 s, concurrency: most at once; 0 = no limit."""
+    """The traffic of an account.
+
+    rate, endpoint_rate: most accepted requests in any window of 1 s; 0 = no limit.
+    concurrency: most at once; 0 = no limit.
+    """
 
     def __init__(self, rate: int, endpoint_rate: int, concurrency: int) -> None:
         self.rate = rate
@@ -20,9 +24,9 @@ class Traffic:
         self._windows: dict[str, tuple[MovingWindow, MovingWindow]] = {}  # "" is the account; (accepted, arrived)
 
     def admit(self, endpoint: str, now: float) -> str | None:
-        """Counts an arrival; None admits it, until `leave`, else the reason why it is throttled.
+        """Counts an arrival. Returns None if it is admitted, until `leave`; otherwise the reason why it is throttled.
 
-        A throttled request takes no place in the windows of its limits.
+        A throttled request is not counted by the windows of its limits.
         """
         stats = self.stats
         stats.requests += 1
@@ -49,7 +53,7 @@ class Traffic:
         return None
 
     def leave(self) -> None:
-        """An admitted request was answered."""
+        """Called when an admitted request was answered."""
         self.at_once -= 1
 
     def serve(self, endpoint: str) -> None:

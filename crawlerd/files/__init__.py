@@ -1,7 +1,7 @@
-"""Files that nobody else may read, change, or put something else in place of.
+"""Files that other users cannot read, change, or replace.
 
-making: files and directories of ours, with their rights.
-folders: directories that appear whole.
-owners: whose a file is, in words for those who may not use it.
-bounded_reading: small files are read whole, up to a size.
+making: makes files and directories with the right permissions.
+folders: directories that appear only when they are complete.
+owners: the owner of a file, in words for users who may not access it.
+bounded_reading: reads small files whole, up to a size.
 """

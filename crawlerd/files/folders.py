@@ -1,4 +1,4 @@
-"""A directory that appears under its name when it is whole, or not at all."""
+"""A directory that appears under its name complete, or not at all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """An empty private directory. At the end of the block it is made durable and gets the name `path`; after an error
-    it is removed. What a killed process has left of one is removed by the next.
+    """An empty private directory. At the end of the block it is made durable and renamed to `path`; after an error it
+    is removed. If a process was killed, the next one removes what is left.
 
-    An empty directory may be there already. OSError: ENOTEMPTY or EEXIST for any other thing of that name, EAGAIN while
-    another process writes it, EPERM when its place is taken by another user.
+    Raises OSError: ENOTEMPTY or EEXIST if something other than an empty directory has that name, EAGAIN while another
+    process writes it, EPERM if another user has taken the place.
     """
     part = path.with_name(f".{path.name}.part")
     fd = _own(part)
@@ -41,17 +41,18 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def _own(part: Path) -> int:
-    """A descriptor of it, with a lock that ends with the process."""
+    """A descriptor of the directory, with a lock that ends with the process."""
     while True:
         part.mkdir(PRIVATE_DIRECTORY, exist_ok=True)
         fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             facts = os.fstat(fd)
-            if facts.st_uid != os.geteuid():  # who made it could read what comes into it
-                raise PermissionError(errno.EPERM, f"{part} is another user's; remove it")
+            if facts.st_uid != os.geteuid():  # its owner could read what is written into it
+                raise PermissionError(errno.EPERM, f"{part} belongs to another user; remove it")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.fchmod(fd, PRIVATE_DIRECTORY)
-            if part.exists() and os.path.samestat(facts, part.lstat()):  # or another process has just finished with it
+            # otherwise another process has just finished with it
+            if part.exists() and os.path.samestat(facts, part.lstat()):
                 return fd
         except BaseException:
             os.close(fd)
@@ -60,7 +61,7 @@ def _own(part: Path) -> int:
 
 
 def sync_tree(folder: Path) -> None:
-    """Makes a directory durable, with all that is in it."""
+    """Makes a directory and everything in it durable."""
     for root, _, names in os.walk(folder):
         for name in names:
             _sync(os.open(os.path.join(root, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))

@@ -1,4 +1,4 @@
-"""Whose a file is, in words for those who may not use it."""
+"""The owner of a file, in words for users who may not access it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def owned(path: Path) -> str:
-    """Whose a file is, and with which mode. OSError when that cannot be seen."""
+    """The owner and the mode of a file, as text. Raises OSError if they cannot be read."""
     facts = path.stat()
     return f"{path} belongs to {user(facts.st_uid)} with mode {stat.S_IMODE(facts.st_mode):04o}"
 
 
 def user(number: int) -> str:
-    """A user by name, as far as it has one, and number."""
+    """A user's name, if known, and number."""
     try:
         return f"user {pwd.getpwuid(number).pw_name} ({number})"
     except KeyError:
@@ -26,7 +26,7 @@ def user(number: int) -> str:
 
 
 def nearest(path: Path) -> Path:
-    """The path, or else what of the way to it can be looked at."""
+    """The path, or its nearest parent that can be examined."""
     for each in (path, *path.parents):
         try:
             if each.is_dir() or each.stat():
@@ -37,11 +37,11 @@ def nearest(path: Path) -> Path:
 
 
 def reading_failure(path: Path, error: OSError) -> str:
-    """Why a file cannot be read, and what to do about it."""
+    """Why a file cannot be read, and what to do."""
     reason = f"cannot be read: {error.strerror}"
     if not isinstance(error, PermissionError):
         return reason
     return (
         f"{reason}; {owned(nearest(path))}, and this is {user(os.geteuid())}: let this user read it and its folder, "
-        "or run as another"
+        "or run as another user"
     )

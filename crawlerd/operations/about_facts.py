@@ -1,4 +1,4 @@
-"""The daemon itself: its version, configuration, files and disks, and the licenses of what it is made of."""
+"""The daemon itself: its version, configuration, files and disks, and the licenses of the packages it uses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.operations.live_facts import Live
 
-LICENSE_LENGTH = 60  # characters of a license's name; some have the whole text there
-VENDORED = ("htmx.org", "4", "0BSD")  # in the browser
+LICENSE_LENGTH = 60  # characters; some packages put the whole text there
+VENDORED = ("htmx.org", "4", "0BSD")  # packages that the browser loads
 
 
 class FileSize(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    name: what it is, such as `frontier` or `sinks.warehouse`.
-    bytes: None where nobody may look, or it is not there.
+    """The size of a file.
+
+    name: its purpose, such as `frontier` or `sinks.warehouse`.
+    bytes: None if it does not exist or may not be read.
     """
 
     name: str
@@ -38,10 +39,12 @@ class FileSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    names: what lies on it.
+    """A file system that crawlerd uses.
+
+    names: what is stored on it.
     path: a directory on it.
-    free, size: bytes; what is free for this user.
+    free: bytes that this user may still use.
+    size: bytes in all.
     """
 
     names: list[str]
@@ -51,7 +54,10 @@ class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class License(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a package. license: "" where the package does not say."""
+    """The license of a package.
+
+    license: "" if the package does not say.
+    """
 
     name: str
     version: str
@@ -59,15 +65,16 @@ class License(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    python, database: versions of what it runs on.
-    file: of the configuration; None where that is not known.
-    listen: address of the page and the API; None where there is none.
-    in_force: how the file differs from what is in force; None where that is not known.
-    warnings: of the configuration.
+    """Facts about the daemon.
+
+    python, database: versions.
+    file: the configuration file; None if unknown.
+    listen: the address of the page and the API; None if there is none.
+    in_force: how the file differs from the configuration in force; None if unknown.
+    warnings: warnings about the configuration.
     imports, accounts, sinks: how many are configured.
-    last_backup: Unix seconds; None while there was none.
-    licenses: of crawlerd, then of what it is made of, by name.
+    last_backup: Unix seconds; None if there was none.
+    licenses: of crawlerd, then of the packages it uses, by name.
     """
 
     version: str
@@ -90,7 +97,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def about(settings: Settings, live: Live | None) -> About:
-    """Of this process."""
+    """Facts about this process."""
     daemon = settings.daemon
     paths, folders = frontier.files(daemon.state_dir), {"the frontier": daemon.state_dir}
     for name, sink in sorted(settings.sinks.copy().items()):
@@ -120,7 +127,7 @@ def about(settings: Settings, live: Live | None) -> About:
 
 @cache
 def licenses() -> list[License]:
-    """Of the packages that are installed with it."""
+    """The licenses of installed packages that crawlerd uses."""
     found = [License(name="crawlerd", version=__version__, license=_license("crawlerd") or "MIT")]
     with suppress(metadata.PackageNotFoundError):
         wanted = metadata.requires("crawlerd") or []
@@ -159,7 +166,7 @@ def _size(path: Path) -> int | None:
 
 
 def _disks(folders: dict[str, Path]) -> list[DiskSpace]:
-    """Each file system once."""
+    """The file systems of these directories, each once."""
     found: dict[int, DiskSpace] = {}
     for name, path in folders.items():
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The accounts: what each waits for, and all that is known of one."""
+"""The accounts: what each waits for, and everything known about one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ NEAR, LONGEST_PREFIX = 5, 40
 
 
 class AccountsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    needs_a_look: only those whose credentials are refused, whose quota is used up, that are throttled, paused, or
-        whose API does not answer.
-    reason: only those that wait for this, as it was a moment ago.
-    prefix: how their names begin.
-    after: the name after which to go on.
-    counted: how many accounts wait for what is wanted as well.
+    """Which accounts to list.
+
+    needs_a_look: only accounts that are refused, throttled, paused, out of quota, or whose API does not answer.
+    reason: only those that waited for this a moment ago.
+    prefix: only those whose name begins with this.
+    after: the name after which to continue.
+    limit: how many.
+    counted: also count how many accounts wait for each reason.
     """
 
     needs_a_look: bool = False
@@ -49,8 +50,9 @@ class AccountsRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    ready: tasks.
+    """An account in a list.
+
+    ready: number of ready tasks.
     waits: what it waits for.
     """
 
@@ -61,11 +63,12 @@ class AccountLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A page of accounts.
+
     accounts: by name.
-    next: the name to go on after; None when there are no more.
-    counts: of all accounts, how many wait for what, by reason; None where that was not asked for.
-    counted_at: when they were counted; Unix seconds.
+    next: the name after which to continue; None on the last page.
+    counts: how many of all accounts wait for each reason; None if this was not requested.
+    counted_at: when they were counted, in Unix seconds.
     """
 
     accounts: list[AccountLine]
@@ -75,18 +78,19 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    identity: who its credentials belong to, as its API said; None where that is not known.
-    limits: as configured, by bucket, "" for the whole account; None where no crawlerd runs that could tell.
-    lowered: what people have lowered of its limits and of its buckets', for a time.
-    learned: what its limiters have found out, by bucket, as JSON.
+    """Everything known about an account.
+
+    identity: the owner of its credentials, as its API said; None if unknown.
+    limits: the configured limits by bucket, "" for the whole account; None if no running crawlerd can tell.
+    lowered: limits of the account and its buckets that people have lowered for a time.
+    learned: what its limiters have learned, by bucket, as JSON.
     buckets: the first ones, those with tasks first.
     errors: the newest dead letters.
-    rate, permitted: requests per second that it is asked, and that its limits permit; None where that is not known, or
-        there is no such limit.
-    quotas: as far as anything is used of them.
-    outage: of its API, if that does not answer.
-    pauses: what people have paused of it: itself, its buckets, its source.
+    rate: requests per second that it gets; None if unknown.
+    permitted: requests per second that its limits permit; None if unknown or unlimited.
+    quotas: those of which something is used.
+    outage: the outage of its API; None if it answers.
+    pauses: what people have paused: the account, its buckets, its source.
     """
 
     name: str
@@ -113,8 +117,12 @@ def accounts(
     now: float,
     configured: Configured | None = None,
 ) -> Accounts:
-    """live: None when no crawlerd works on the frontier. configured: None where the configuration was not read. now:
-    Unix seconds."""
+    """The accounts.
+
+    live: None if no crawlerd works on the frontier.
+    configured: None if the configuration was not read.
+    now: Unix seconds.
+    """
     index = None
     if request.reason or request.counted:
         index = live.wait_index(reader, now) if live else wait_index(reader, now)
@@ -151,7 +159,7 @@ def accounts(
 def _page(
     reader: FrontierReader, index: WaitIndex | None, request: AccountsRequest, now: float
 ) -> Iterable[AccountReport]:
-    """One more than is asked for, if there are more."""
+    """One account more than requested, if there are more."""
     after, prefix, most = request.after, request.prefix, request.limit + 1
     if request.reason is None or index is None:
         return reader.account_page(after=after, most=most, needs_a_look=request.needs_a_look, now=now, prefix=prefix)
@@ -162,7 +170,7 @@ def _page(
 def account(
     reader: FrontierReader, live: Live | None, name: str, now: float, configured: Configured | None = None
 ) -> Account:
-    """As above. Unknown for what is not there."""
+    """One account; parameters as for `accounts`. Raises Unknown if it does not exist."""
     found = reader.account(name)
     limits = live.limits_of(name) if live else None
     if found is None:
@@ -197,7 +205,7 @@ def account(
 
 
 def near(reader: FrontierReader, name: str, now: float, most: int = NEAR) -> list[str]:
-    """Names of accounts that begin as this one does, those first that do so longest."""
+    """Names of accounts with the same beginning, those with the longest first."""
     found: dict[str, None] = {}
     longest = min(len(name), LONGEST_PREFIX)
     for length in range(longest, 0, -1):

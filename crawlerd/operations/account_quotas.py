@@ -16,11 +16,12 @@ MOST = 100
 
 
 class QuotaLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A quota of an account.
+
     bucket: "" for the whole account.
-    limit: as the configuration writes it, such as "10000/day".
-    used: requests of the window that ends now.
-    amount: requests that it permits.
+    limit: in the notation of the configuration, such as "10000/day".
+    used: requests in the window that ends now.
+    amount: requests that the limit permits in a window.
     """
 
     bucket: str
@@ -30,7 +31,10 @@ class QuotaLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def quotas(reader: FrontierReader, account: str, now: float) -> list[QuotaLine]:
-    """Of windows that something was charged to lately, the fullest first. now: Unix seconds."""
+    """The quotas that were used recently, the fullest first.
+
+    now: Unix seconds.
+    """
     windows = {key: found for key in reader.quota_keys_of(account, MOST) if (found := window_of(key)) is not None}
     names = reader.bucket_names([each.bucket for each in windows.values() if each.bucket])
     since = {key: now - parse_limits([each.text])[0].get_expiry() * KEPT for key, each in windows.items()}

@@ -1,4 +1,4 @@
-"""What an account waits for: as the crawlerd says that has its tasks in memory, or else as it is on disk."""
+"""What an account waits for: from the crawlerd that has its tasks in memory, otherwise from the disk."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import AccountReport
     from crawlerd.operations.live_facts import Live
 
-PARTS, RUNS = 50, 100  # of an account that are asked about
+PARTS, RUNS = 50, 100  # how many parts and runs of an account are checked
 NOBODY = "no crawlerd works on it"
-_FIRST = (Reason.IMPORTING, Reason.REFUSED, Reason.PAUSED)  # whatever else a part may wait for
+_FIRST = (Reason.IMPORTING, Reason.REFUSED, Reason.PAUSED)  # these come first, whatever else a part waits for
 
 
 def account_waits(
     reader: FrontierReader, live: Live | None, account: AccountReport, now: float, *, asked: bool = False
 ) -> Waiting:
-    """live: None when no crawlerd works on the frontier. asked: it is known that nothing of it is in memory."""
+    """What an account waits for.
+
+    live: None if no crawlerd works on the frontier.
+    asked: it is known that nothing of the account is in memory.
+    """
     who = f"account {account.name}"
     if live is not None:
         told = [] if asked else list(live.explain([account.name]).values())
@@ -44,7 +48,7 @@ def _place(waiting: Waiting) -> tuple[int, float]:
 
 
 def _since(account: AccountReport, told: Waiting, now: float) -> Waiting:
-    """The disk knows since when."""
+    """The same, with the time since when, which the disk knows."""
     first = account.first
     if told.since is None and first and first.until > now and first.reason == told.reason:
         return msgspec.structs.replace(told, since=first.since)
@@ -54,7 +58,7 @@ def _since(account: AccountReport, told: Waiting, now: float) -> Waiting:
 def _on_disk(
     reader: FrontierReader, live: Live | None, account: AccountReport, who: str, now: float
 ) -> Iterator[Waiting]:
-    """The first that applies counts; the same order as in `FrontierReader.wait_counts`."""
+    """The reasons that apply, the first of which counts; in the same order as in `FrontierReader.wait_counts`."""
     notes = reader.pauses()
     pause = Pauses(notes, lambda name: account.source).of_account(account.name)
     if account.refused:
@@ -80,15 +84,17 @@ def _on_disk(
     if account.retries:
         tries = [found for run in runs if (found := reader.next_retry(run))]
         first_try = min(tries, key=lambda each: each.due_at, default=None)
-        text = f"the next try of a task: {plain_error(first_try.error)}" if first_try else "the next try of a task"
+        text = (
+            f"the next attempt of a task: {plain_error(first_try.error)}" if first_try else "the next attempt of a task"
+        )
         yield Waiting(who=who, reason=Reason.RETRY, text=text, until=first_try.due_at if first_try else None)
     if account.gathers:
-        yield Waiting(who=who, reason=Reason.GROUP, text="tasks of a group that have not ended")
-    yield Waiting(who=who, reason=Reason.IDLE, text="nothing of it is ready")
+        yield Waiting(who=who, reason=Reason.GROUP, text="unfinished tasks of a group")
+    yield Waiting(who=who, reason=Reason.IDLE, text="no task of it is ready")
 
 
 def _paused_tasks(notes: list[PauseNote], account: str, who: str) -> Waiting:
-    """All that is ready is of buckets or imports that people have paused."""
+    """The reason if people have paused the buckets or imports of all ready tasks."""
     buckets = [note for note in notes if note.kind == "bucket" and note.name.startswith(f"{account}/")]
     found = buckets or [note for note in notes if note.kind == "import"]
     if len(found) == 1:
@@ -96,5 +102,5 @@ def _paused_tasks(notes: list[PauseNote], account: str, who: str) -> Waiting:
     until = min((note.until or math.inf for note in found), default=math.inf)
     if buckets:
         who = f"bucket {buckets[0].name} and {len(buckets) - 1} more"
-    text = "all that is ready of it is paused: see `crawlerd status`"
+    text = "all its ready tasks are paused: see `crawlerd status`"
     return Waiting(who=who, reason=Reason.PAUSED, text=text, until=None if until == math.inf else until)

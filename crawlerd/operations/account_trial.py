@@ -1,4 +1,4 @@
-"""Whether an account works: one request, within its limits, and who its credentials belong to."""
+"""Tests an account with one request, within its limits: whether it works, and who its credentials belong to."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
     from crawlerd.engine.questions import QuestionFacts
 
-TRIAL_SECONDS = 30.0  # for an answer, the wait for the limits included
+TRIAL_SECONDS = 30.0  # for the answer, including the wait for the limits
 
 State = Literal["works", "refused", "failed", "throttled", "unanswered", "waits", "untested"]
 
 
 class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    seal: what `sealed` makes of the account as the caller has it, None to test it as the daemon has it.
-    salt: of the seal.
+    """What to test.
+
+    seal: the result of `sealed` for the account as the caller has it; None to test it as the daemon has it.
+    salt: the salt of the seal.
     """
 
     seal: str | None = None
@@ -33,11 +34,13 @@ class TrialRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    state: works; refused: the credentials do not work; failed: the request does not; throttled; unanswered: the API is
-        not there, or out of order; waits: its limits did not permit the request in time; untested: nothing was asked.
-    text: what came of it, for people.
-    identity: who the credentials belong to, where the API says so.
+    """The result of a test.
+
+    state: works; refused: the credentials do not work; failed: the request does not work; throttled; unanswered: the
+        API does not answer, or has an outage; waits: its limits did not permit the request in time; untested: no
+        request was sent.
+    text: the result, for people.
+    identity: the owner of the credentials; None if the API does not say.
     """
 
     name: str
@@ -48,14 +51,14 @@ class AccountTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def try_account(engine: Engine, name: str, request: TrialRequest, seconds: float = TRIAL_SECONDS) -> AccountTrial:
-    """Blocks until the answer is there, or for these seconds. Unknown for an account that is not configured, Refused
-    where the caller has it otherwise than the engine."""
+    """Tests an account. Blocks until the answer has come, or for `seconds`. Raises Unknown if the account is not
+    configured, and Refused if the caller's account differs from the engine's."""
     spec = engine.settings.accounts.get(name)
     if spec is None:
         raise Unknown(f"account {name[:80]} is not configured")
     if request.seal is not None and request.seal != sealed(spec, request.salt):
         raise Refused(
-            f"the running daemon has other credentials or another address of account {name}: run `crawlerd reload`, "
+            f"the running daemon uses other credentials or another address for account {name}: run `crawlerd reload`, "
             f"then `crawlerd accounts test {name}`"
         )
     try:
@@ -71,14 +74,19 @@ def try_account(engine: Engine, name: str, request: TrialRequest, seconds: float
 
 
 def sealed(spec: AccountSpec, salt: str) -> str:
-    """What tells whether two processes have the same account, and nothing about its key. salt: any text, new each
-    time."""
+    """A text that shows whether two processes have the same account, without revealing its key.
+
+    salt: any text, different each time.
+    """
     facts = msgspec.msgpack.encode((spec.source, spec.base_url, spec.secret, dict(spec.options)))
     return blake2b(facts, key=salt.encode()[:64]).hexdigest()
 
 
 def _told(spec: AccountSpec, asked: QuestionFacts, outcome: Outcome, noted: str | None) -> AccountTrial:
-    """noted: who the account's credentials belonged to before."""
+    """The result of an outcome.
+
+    noted: the owner that was recorded before.
+    """
     identity = None
     state: State = "failed"
     match outcome:
@@ -104,6 +112,6 @@ def _works(asked: QuestionFacts, outcome: Complete) -> str:
     if outcome.identity:
         return f"works, and belongs to {outcome.identity}"
     if not asked.stream:
-        return "works; the API does not say whom it belongs to"
+        return "works; the API does not say who owns the account"
     count = sum(batch.count for batch in outcome.batches)
     return f"works: the first page of {asked.stream} has {count:,} record{'s' * (count != 1)}"

@@ -1,7 +1,8 @@
-"""A backup of all that crawlerd keeps, while it runs or not: the frontier first, then each sink.
+"""Makes a backup of everything that crawlerd keeps, while it runs or not: the frontier first, then each sink.
 
-A sink may be ahead of its frontier, as after a crash: what is done again changes nothing in it. One that lacks what its
-frontier takes for written would lack it for good. So the sinks are copied after the frontier.
+A sink may be ahead of its frontier, as after a crash: work that is done again changes nothing in it. But records that
+the frontier believes to be written, and that the sink lacks, would be missing for good. So the sinks are copied after
+the frontier.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.core.configuration import SinkSpec
 
-TIME = re.compile(r"\d{8}T\d{6}Z")  # the name of a backup that `keep` has made
+TIME = re.compile(r"\d{8}T\d{6}Z")  # the name of a backup made with `keep`
 
 
 class MadeBackup(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    path: of the backup.
+    """A backup that was made.
+
+    path: its directory.
     bytes: its size.
-    sinks: that are in it, by name.
-    left_out: sinks that are not, and why, by name.
-    removed: older backups.
+    sinks: the names of the sinks in it.
+    left_out: sinks that are not in it, by name, and why.
+    removed: older backups that were removed.
     """
 
     path: str
@@ -51,12 +53,13 @@ class MadeBackup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def back_up(settings: Settings, target: Path, *, keep: int | None = None, now: float) -> MadeBackup:
-    """Copies the frontier and all sinks of the configuration into a directory, which appears whole, durable and
-    checked, or not at all.
+    """Copies the frontier and all configured sinks into a directory. It appears complete, durable and checked, or not
+    at all.
 
-    keep: `target` holds backups, each in a directory with its time as its name, and no more of them than this.
+    Raises FrontierError or SinkError, also if the name is taken; StorageFailed if the disk is full.
+
+    keep: `target` holds backups, each in a directory named by its time; keep at most this many.
     now: Unix seconds.
-    FrontierError and SinkError, also when something of that name is there already; StorageFailed on a full disk.
     """
     target = target.absolute()
     path = target if keep is None else target / datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -80,25 +83,25 @@ def back_up(settings: Settings, target: Path, *, keep: int | None = None, now: f
 
 
 def databases(settings: Settings) -> dict[str, list[SinkSpec]]:
-    """The sinks of the configuration by their databases; several may write to one."""
+    """The configured sinks by database; several may share one."""
     found: dict[str, list[SinkSpec]] = {}
     for spec in settings.sinks.values():
-        if spec.beside is None:  # a pair of sinks that have their own names as well
+        if spec.beside is None:  # leaves out pairs, whose sinks have entries of their own
             found.setdefault(os.path.realpath(spec.database), []).append(spec)
     return found
 
 
 def _look(settings: Settings, target: Path, path: Path) -> None:
-    """Before anything is copied, which may take long."""
+    """Checks that the backup can be made, before anything is copied, which may take long."""
     state = settings.daemon.state_dir.resolve()
     if state in (target.resolve(), *target.resolve().parents):
         raise FrontierError(f"{target} is in the state directory, where only crawlerd's own files may be")
     if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
-        raise FrontierError(f"{path} is there already: choose another name; with --keep, one directory holds several")
+        raise FrontierError(f"{path} exists already: choose another name; with --keep, one directory holds several")
 
 
 def _copy(settings: Settings, part: Path) -> dict[str, str]:
-    """The sinks that are left out, and why, by name."""
+    """Copies everything. Returns the sinks that are left out, by name, and why."""
     backup(settings.daemon.state_dir, part / FRONTIER)
     left_out = {}
     (part / "sinks").mkdir(0o700)
@@ -133,9 +136,9 @@ def _manifest(settings: Settings, part: Path, left_out: dict[str, str]) -> Manif
 
 
 def check_backup(backup: Path, manifest: Manifest) -> None:
-    """FrontierError or SinkError when what lies in a backup is not sound, or does not belong together."""
+    """Raises FrontierError or SinkError if the contents of a backup are damaged, or do not belong together."""
     for each in backup.rglob("*"):
-        if not (each.is_file() or each.is_dir()):  # a pipe is waited for
+        if not (each.is_file() or each.is_dir()):  # opening a pipe would block
             raise FrontierError(f"{each} is not a file: use another backup")
     _, broken = check_file(backup / FRONTIER)
     if broken:
@@ -148,8 +151,8 @@ def check_backup(backup: Path, manifest: Manifest) -> None:
 
 
 def _remove(folder: Path, keep: int) -> list[str]:
-    """One that is half removed is no backup: the file that says what is in it goes first. What people have put there
-    under another name stays."""
+    """Removes old backups. The file that describes a backup goes first, so that one half removed is no longer a backup.
+    Files that people have put there under other names stay."""
     old = [each for each in backups_in(folder) if TIME.fullmatch(each.name) and not each.is_symlink()][:-keep]
     for each in old:
         (each / NAME).unlink()
@@ -170,5 +173,5 @@ def _failures(path: Path) -> Iterator[None]:
             case errno.EAGAIN:
                 raise FrontierError(f"another backup is writing {path}: wait for its end") from None
             case errno.EEXIST | errno.ENOTEMPTY:
-                raise FrontierError(f"{path} is there already: choose another name") from None
+                raise FrontierError(f"{path} exists already: choose another name") from None
         raise FrontierError(f"cannot write {path}: {error.strerror}") from None

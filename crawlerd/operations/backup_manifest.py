@@ -1,4 +1,4 @@
-"""What lies in a backup of all that crawlerd keeps, and where."""
+"""What a backup contains, and where."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ MOST_BYTES = 16 << 20
 
 
 class SavedSink(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    names: of the sink in the configuration; several where these write to one database.
-    folder: in the backup.
+    """The copy of a sink.
+
+    names: the sink's name in the configuration; several if they share a database.
+    folder: its directory in the backup.
     """
 
     names: list[str]
@@ -31,10 +32,11 @@ class SavedSink(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    crawlerd: the version that has made it.
-    made_at: of which moment the frontier is, in Unix seconds; the sinks are a little younger.
-    identity, commits: of the frontier, and the number of its last group commit.
+    """What a backup contains.
+
+    crawlerd: the version that made it.
+    made_at: the time of the frontier's copy, in Unix seconds; the sinks are slightly younger.
+    identity, commits: the frontier's identity, and the number of its last group commit.
     """
 
     format: int = FORMAT
@@ -46,8 +48,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(backup: Path) -> Manifest:
-    """FrontierError when the directory holds no backup that this crawlerd can read; the message says which does."""
-    if (backup / NAME).exists() and not (backup / NAME).is_file():  # a pipe is waited for
+    """Reads what a backup contains. Raises FrontierError if the directory has no backup that this version can read; the
+    message says which version can."""
+    if (backup / NAME).exists() and not (backup / NAME).is_file():  # opening a pipe would block
         raise FrontierError(f"{backup / NAME} is not a file")
     try:
         manifest = msgspec.json.decode(read_whole(backup / NAME, MOST_BYTES), type=Manifest)
@@ -58,17 +61,17 @@ def read_manifest(backup: Path) -> Manifest:
     except (OSError, msgspec.DecodeError) as error:
         raise FrontierError(f"{backup / NAME} cannot be read: {error}") from None
     if manifest.format != FORMAT:
-        raise FrontierError(f"{backup} was made by crawlerd {manifest.crawlerd}, in another way: use that version")
+        raise FrontierError(f"{backup} was made by crawlerd {manifest.crawlerd}, in another format: use that version")
     for sink in manifest.sinks:
         if (folder := PurePath(sink.folder)).is_absolute() or ".." in folder.parts:
             raise FrontierError(f"{backup / NAME} names {sink.folder}, which is not in the backup: use another backup")
         if not (backup / sink.folder).is_dir():
-            raise FrontierError(f"{backup} is not whole: it has no {sink.folder}; use another backup")
+            raise FrontierError(f"{backup} is incomplete: it has no {sink.folder}; use another backup")
     return manifest
 
 
 def backups_in(folder: Path) -> list[Path]:
-    """The backups that lie in a directory, the oldest first, as their names say."""
+    """The backups in a directory, the oldest first by their names."""
     if not folder.is_dir():
         return []
     return sorted(each for each in folder.iterdir() if (each / NAME).is_file() and not each.name.startswith("."))

@@ -1,4 +1,4 @@
-"""A backup that a running daemon is asked for: it goes on after the answer."""
+"""Backups that a running daemon makes on request. It answers before they are finished."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ MOST_PATH = 4_000  # characters
 
 
 class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    path: absolute: of the new directory; with `keep`, of one that holds several, each named by its time.
-    keep: how many the directory holds at most; older ones are removed.
+    """A request for a backup.
+
+    path: an absolute path: the directory to create; with `keep`, a directory that holds several backups, each named by
+        its time.
+    keep: how many backups the directory holds at most; older ones are removed.
     """
 
     path: Annotated[str, msgspec.Meta(max_length=MOST_PATH)]
@@ -34,10 +36,11 @@ class BackupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class BackupProgress(msgspec.Struct, kw_only=True):
-    """
-    by: who has asked for it.
-    began_at, ended_at: Unix seconds; None while it is under way.
-    made: None while it is under way, or when it has failed.
+    """The progress of a backup.
+
+    by: who has requested it.
+    began_at, ended_at: Unix seconds; ended_at is None while it is under way.
+    made: None while it is under way, or if it has failed.
     error: why it has failed.
     """
 
@@ -50,12 +53,15 @@ class BackupProgress(msgspec.Struct, kw_only=True):
 
 
 def begun(engine: Engine, request: BackupRequest, by: str, now: float) -> BackupProgress:
-    """Refused for a path that is none, Changed while another backup is under way. now: Unix seconds."""
+    """Starts a backup. Raises Refused for an invalid path, and Changed while another backup is under way.
+
+    now: Unix seconds.
+    """
     path = Path(request.path)
     if not path.is_absolute() or not request.path.isprintable():
         raise Refused("path: must be absolute, such as /var/backups/crawlerd")
     if engine.settings.file is None:
-        raise Refused("this crawlerd has no configuration file, of which a backup would be made")
+        raise Refused("this crawlerd was started without a configuration file, which a backup needs")
     command = [sys.executable, "-P", "-m", "crawlerd", "--config", str(engine.settings.file), "backup", str(path)]
     command += [] if request.keep is None else ["--keep", str(request.keep)]
     told = BackupProgress(path=request.path, by=by, began_at=now)
@@ -67,13 +73,14 @@ def begun(engine: Engine, request: BackupRequest, by: str, now: float) -> Backup
             told.ended_at = time.time()
 
     if not engine.backups.begin(told, work):
-        raise Changed("another backup is under way: wait for its end, then say it again")
+        raise Changed("another backup is under way: wait for its end, then try again")
     engine.runs.with_frontier(lambda frontier: frontier.note_act(Act(now, by, "backup", request.path, "", 1)))
     return told
 
 
 def _back_up(command: list[str], told: BackupProgress) -> None:
-    """In a process of its own, as the command does: what one process opens twice, it may unlock twice."""
+    """Makes the backup in a process of its own, with the command. In this process, closing a copy's file would release
+    the locks on the original."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - ourselves
         if done.returncode == 0:
@@ -83,5 +90,5 @@ def _back_up(command: list[str], told: BackupProgress) -> None:
     except OSError as error:
         told.error = f"no process can be started for it: {error.strerror}"
     except msgspec.DecodeError:
-        told.error = f"its process has ended with {done.returncode}; see the daemon's log"
+        told.error = f"its process ended with {done.returncode}; see the daemon's log"
         log.error("the backup %s has failed: %s", told.path, done.stderr[-1000:].decode(errors="replace"))

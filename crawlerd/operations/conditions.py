@@ -1,4 +1,4 @@
-"""What is wrong at the moment, for people who do not look: each event of `crawlerd.core.notify_spec` by itself."""
+"""Problems at this moment, for notifications. Each event of `crawlerd.core.notify_spec` is found independently."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import RunReport
 
-SLICE = 500  # imports that are asked about at once
-NAMED = 3  # accounts that a sentence has
-MOST_RUNS = 1_000  # new runs that one look takes
+SLICE = 500  # imports that are read at once
+NAMED = 3  # accounts that a sentence names
+MOST_RUNS = 1_000  # new runs that one look reads
 
 
 class Live(Protocol):
@@ -31,27 +31,27 @@ class Live(Protocol):
 
     @property
     def trouble(self) -> str | None:
-        """What holds up imports."""
+        """What holds up imports; None if nothing does."""
         ...
 
     @property
     def storage_trouble(self) -> str | None:
-        """The same, where it is a disk or a sink."""
+        """The same, if it is a disk or a sink."""
         ...
 
     def queue_troubles(self) -> Mapping[str, str]:
-        """What is wrong with the queues that other programs have a part in, by their keys in the configuration."""
+        """Problems with the queues shared with other programs, by their keys in the configuration."""
         ...
 
     def broken(self) -> Mapping[str, str]:
-        """Imports that raise an error when they are to start, with the error."""
+        """Imports that raise an error when they should start, with the error."""
         ...
 
 
 class Conditions:
-    """One look.
+    """One look at all conditions.
 
-    began_at: when the daemon did; Unix seconds, as `now`.
+    began_at: when the daemon started, in Unix seconds, like `now`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Conditions:
         self._ledger, self._began_at, self._now = ledger, began_at, now
 
     def found(self) -> Iterator[Condition]:
-        """What is wrong."""
+        """The problems."""
         looks: dict[Event, Callable[[], Iterator[Condition]]] = {
             "failed": self._failed,
             "stale": self._stale,
@@ -83,11 +83,11 @@ class Conditions:
                 yield from look()
 
     def finished(self) -> tuple[RunMark | None, list[Condition]]:
-        """The runs that have ended since the last look, and up to where that is known now."""
+        """Problems from runs that have ended since the last look, and the mark up to which runs are now known."""
         if "finished" not in self._spec.on:
             return None, []
         mark = self._ledger.runs
-        if mark is None:  # what has ended before anybody wanted to know is not told
+        if mark is None:  # runs that ended before notifications were configured are not reported
             mark = RunMark(self._reader.newest_run())
         through = min(self._reader.newest_run(), mark.newest + MOST_RUNS)
         states = self._reader.run_states(mark.watched, mark.newest, through)
@@ -118,7 +118,8 @@ class Conditions:
         yield from self._tried_again(found)
 
     def _tried_again(self, failing: set[str]) -> Iterator[Condition]:
-        """A failed run that is tried again is no failed one, but it is not over before one has completed."""
+        """Problems of failed runs that are being retried. Such a run is not failed any more, but the problem is over
+        only when a run has completed."""
         told = {
             each.subject.removeprefix("import "): each for each in self._ledger.open.values() if each.event == "failed"
         }
@@ -177,7 +178,7 @@ class Conditions:
         for place in places:
             try:
                 facts, device = os.statvfs(place), os.stat(place).st_dev
-            except OSError:  # the daemon says itself what that keeps it from
+            except OSError:  # the daemon itself reports the consequence
                 continue
             free = facts.f_bavail * facts.f_frsize
             if device not in seen and free < self._limit(place):
@@ -185,7 +186,8 @@ class Conditions:
             seen.add(device)
 
     def _limit(self, place: Path) -> float:
-        """A little more is needed for it to be over, so that it does not begin again at once."""
+        """The free space at which the problem ends. It is a little greater than that at which it begins, so that it
+        does not alternate."""
         told = f"disk {place}" in self._ledger.open
         return self._spec.disk_free_bytes * (1.05 if told else 1.0)
 
@@ -202,7 +204,7 @@ def _paused(pauses: Pauses, name: str, account: str) -> bool:
 
 
 def _of(at: float) -> str:
-    return f"its data are of {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"its data are from {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:

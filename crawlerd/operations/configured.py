@@ -1,4 +1,4 @@
-"""What the configuration has, as far as questions about imports and accounts need it."""
+"""The parts of the configuration that questions about imports and accounts need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class ConfiguredImport(Protocol):
-    """
+    """A configured import.
+
     schedule: None for on demand.
     every: the longest time between two starts, in seconds.
     """
@@ -30,7 +31,7 @@ class ConfiguredAccount(Protocol):
 
 
 class Configured(Protocol):
-    """By name."""
+    """Imports and accounts, by name."""
 
     @property
     def imports(self) -> Mapping[str, ConfiguredImport]: ...

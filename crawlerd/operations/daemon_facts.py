@@ -1,4 +1,4 @@
-"""The daemon itself: which one it is, how it is, and what it is configured to do."""
+"""The daemon itself: its version, its health, and its configuration."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ SECRETS = ("admin_token", "read_token", "metrics_token", "hash_key")
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    api: version of the API; within one, fields are only added.
-    now: of its clock; Unix seconds.
+    """The daemon.
+
+    api: version of the API; within one version, fields are only added.
+    now: the daemon's time, in Unix seconds.
     """
 
     name: str = "crawlerd"
@@ -38,10 +39,11 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """The daemon's health.
+
     alive: its loops make progress.
-    ready: it can import at the moment.
-    problem: why not; None when it can.
+    ready: it can import now.
+    problem: why not; None if it can.
     """
 
     alive: bool
@@ -50,9 +52,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    in_force: how the file differs from what is in force; None where that is not known.
-    daemon: its settings by name; of a secret, whether there is one.
+    """The configuration in force.
+
+    in_force: how the file differs from it; None if unknown.
+    daemon: settings by name; for a secret, whether there is one.
     accounts, imports, sinks: their names, the first MOST_NAMES.
     """
 
@@ -67,7 +70,10 @@ MOST_NAMES = 500
 
 
 def info(settings: Settings, now: float) -> Info:
-    """now: Unix seconds."""
+    """The daemon.
+
+    now: Unix seconds.
+    """
     return Info(
         pid=os.getpid(),
         host=platform.node(),
@@ -78,7 +84,7 @@ def info(settings: Settings, now: float) -> Info:
 
 
 def config(settings: Settings, live: Live) -> Config:
-    """Without any secret."""
+    """The configuration, without any secret."""
     daemon: dict[str, Any] = msgspec.to_builtins(settings.daemon, enc_hook=str)
     for name in SECRETS:
         daemon[name] = bool(daemon[name])

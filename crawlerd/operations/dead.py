@@ -1,4 +1,4 @@
-"""What is done to dead letters that match a filter: what is asked for, whether it can be done, as which operation."""
+"""Retries and drops of dead letters that match a filter: requests, their checks, and the operations that they start."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import LetterCount, LetterPage
 
-MORE = 0.10  # share by which letters may have become more since they were counted
-MOST_READ = 20_000  # letters that are looked at for a page of them, or to count those that match
-WORDS_LENGTH = 500  # characters of a name or text that is looked for
+MORE = 0.10  # share by which the number of letters may have grown since they were counted
+MOST_READ = 20_000  # letters that are searched for a page of them, or to count the matching ones
+WORDS_LENGTH = 500  # characters of a name or text to search for
 
 
 class LettersRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"which": "filter"}, forbid_unknown_fields=True):
-    """A misspelled field must not mean all letters.
+    """A request to retry or drop letters. Unknown fields are refused, so that a misspelled one does not mean all
+    letters.
 
-    which: the letters; all when it says nothing.
-    reason: for whoever looks at it later; a drop needs one.
-    expect: how many they were when that was last looked at.
-    through: the burial that was the last one then, see `LetterCount`; what died later is not meant.
+    which: the letters; all if it has no conditions.
+    reason: for the audit; required for a drop.
+    expect: how many letters matched when they were last counted.
+    through: the last burial at that time, see `LetterCount`; letters that died later are not affected.
     """
 
     which: LetterFilter = ALL
@@ -40,8 +41,11 @@ class LettersRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"which":
 def begun(
     reader: FrontierReader, act: LetterAct, request: LettersRequest, by: str, now: float
 ) -> tuple[OperationReport, Act]:
-    """What is to be carried out, and what the audit says of it. Refused, or Changed when there are far more than
-    expected. now: Unix seconds."""
+    """The operation to carry out, and its entry in the audit. Raises Refused, or Changed if there are far more letters
+    than expected.
+
+    now: Unix seconds.
+    """
     check(request.which)
     reason = reason_of(request.reason) if act == "drop" or request.reason else ""
     found = reader.count_letters(request.which, request.through)
@@ -63,20 +67,22 @@ def begun(
 
 
 def newest(reader: FrontierReader, which: LetterFilter, before: int | None, limit: int) -> LetterPage:
-    """Letters that match, the newest first; those of the same task as one. before: only older ones than this. Refused
-    as of `check`."""
+    """The letters that match, the newest first; several of the same task are one. Raises Refused as `check` does.
+
+    before: only letters older than this one.
+    """
     check(which)
     return reader.newest_letters(which, before=before, limit=limit, most_read=MOST_READ)
 
 
 def counted(reader: FrontierReader, which: LetterFilter) -> LetterCount:
-    """How many match, as far as that can be told quickly. Refused as of `check`."""
+    """How many letters match, as far as can be counted quickly. Raises Refused as `check` does."""
     check(which)
     return reader.quick_count(which, MOST_READ)
 
 
 def check(which: LetterFilter) -> None:
-    """Refused for what no database can be asked."""
+    """Raises Refused for values that the database cannot have."""
     numbers = [*which.ids, *([] if which.run is None else [which.run])]
     if any(not 0 <= number <= GREATEST for number in numbers):
         raise Refused(f"the number of a dead letter or run must be from 0 to {GREATEST}")
@@ -86,18 +92,18 @@ def check(which: LetterFilter) -> None:
 
 
 def operation(reader: FrontierReader, number: int) -> OperationReport:
-    """Unknown for one that there is not, or not any more."""
+    """An operation. Raises Unknown if there is none, or it was forgotten."""
     found = reader.operation(number)
     if found is None:
-        raise Unknown(f"there is no operation {number}, or it was forgotten: they are kept for a year")
+        raise Unknown(f"there is no operation {number}, or it was forgotten: operations are kept for a year")
     return found
 
 
 def cancel_act(number: int, by: str, now: float) -> Act:
-    """What the audit says of it."""
+    """The audit's entry about canceling an operation."""
     return Act(now, by, "cancel", f"operation {number}", "", 1)
 
 
 def not_under_way(reader: FrontierReader, number: int) -> Refused:
-    """Why an operation cannot be cancelled. Unknown as of `operation`."""
+    """Why an operation cannot be canceled. Raises Unknown as `operation` does."""
     return Refused(f"operation {number} has ended already: {operation(reader, number).state}")

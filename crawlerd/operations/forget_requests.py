@@ -1,4 +1,4 @@
-"""What people ask to be forgotten: of which sinks and imports that is, and how much of it there is."""
+"""Requests to forget data: which sinks and imports they concern, and how much there is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LONGEST_KEY = 10_000  # characters
 
 
 class ForgetRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"import_name": "import"}):
-    """What is to be forgotten: everything that matches all that is said. At least one of account, import and key.
+    """What to forget: everything that matches all fields. At least one of account, import and key is required.
 
-    account: with its parts; it need not be configured any more.
-    import_name: the account of that import, and the streams that no other import of it reads into the same sink.
-    key: of a record, with what lies below it.
-    stream: only of this one.
-    sink: only there; the frontier forgets it all the same.
+    account: the account with its parts; it need not be configured any more.
+    import_name: the account of that import, and the streams that no other import of it writes to the same sink.
+    key: a record with the records below it.
+    stream: only this stream.
+    sink: only this sink; the frontier forgets the data in any case.
     """
 
     account: str | None = None
@@ -40,10 +40,11 @@ class ForgetRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"import_n
 
 
 class ForgetPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    sinks: what each forgets, by name.
-    imports: those that may write of it; no run of theirs may be under way meanwhile.
-    scope: of the frontier.
+    """What to do.
+
+    sinks: what each sink forgets, by name.
+    imports: imports that may write the data; no run of theirs may be under way.
+    scope: what the frontier forgets.
     """
 
     sinks: dict[str, Erasure]
@@ -52,11 +53,11 @@ class ForgetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forgettable(msgspec.Struct, frozen=True, kw_only=True):
-    """How much there is to be forgotten.
+    """How much there is to forget.
 
     records: by sink and table.
-    lines: of files, by sink.
-    texts: of reports, events and the audit.
+    lines: lines of files, by sink.
+    texts: texts of reports, events and the audit.
     """
 
     records: dict[str, dict[str, int]]
@@ -72,18 +73,19 @@ class Forgettable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forget_plan(settings: Settings, request: ForgetRequest) -> ForgetPlan:
-    """Unknown for an import that is not there, Refused for what makes no sense."""
+    """What a request means. Raises Unknown if the import does not exist, and Refused for an invalid request."""
     if not (request.account or request.import_name or request.key):
-        raise Refused("say what to forget: an account, an import, or the key of a record")
+        raise Refused("specify what to forget: an account, an import, or the key of a record")
     if len(request.key or "") > LONGEST_KEY:
         raise Refused(f"key: has more than {LONGEST_KEY:,} characters")
     sinks = {name: spec for name, spec in settings.sinks.items() if spec.beside is None and spec.type != "stdout"}
     if request.sink is not None and request.sink not in sinks:
         known = ", ".join(sorted(sinks))
-        raise Refused(f"there is no sink {request.sink[:80]} that keeps anything; there are: {known}")
+        raise Refused(f"there is no sink {request.sink[:80]} that keeps data; there are: {known}")
     spec = None
     if request.import_name is not None:
-        if request.import_name not in settings.imports:  # the name that is nearest is somebody else's
+        # no similar name is suggested, since it could be another customer's
+        if request.import_name not in settings.imports:
             name = request.import_name[:80]
             raise Unknown(f"there is no import {name} in the configuration: forget its account, or configure it")
         spec = settings.imports[request.import_name]
@@ -122,7 +124,7 @@ def _of_sink(settings: Settings, request: ForgetRequest, spec: ImportSpec | None
 
 
 def _sinks_of(settings: Settings, spec: ImportSpec) -> set[str]:
-    """Names of the sinks that an import writes to."""
+    """The names of the sinks that an import writes to."""
     if spec.sink is None:
         return set()
     sink = settings.sinks[spec.sink]
@@ -136,7 +138,7 @@ def _is_part(each: SinkSpec, pair: SinkSpec) -> bool:
 
 
 def _may_write(each: ImportSpec, request: ForgetRequest, spec: ImportSpec | None, sinks: dict[str, Erasure]) -> bool:
-    """Whether an import may write of what is forgotten."""
+    """Whether an import may write data that is to be forgotten."""
     if spec is not None:
         return each.name == spec.name or each.account == spec.account
     if request.account is not None:
@@ -145,7 +147,7 @@ def _may_write(each: ImportSpec, request: ForgetRequest, spec: ImportSpec | None
 
 
 def forget_count(settings: Settings, reader: FrontierReader | None, plan: ForgetPlan) -> Forgettable:
-    """From any process that may read the files. SinkError when a sink cannot be read."""
+    """Counts what there is. For any process that may read the files. Raises SinkError if a sink cannot be read."""
     specs = {name: settings.sinks[name] for name in plan.sinks}
     records = {name: count_meant(spec, plan.sinks[name]) for name, spec in specs.items()}
     lines = {name: sum(erase_in_files(spec, plan.sinks[name], dry_run=True)) for name, spec in specs.items()}
@@ -160,7 +162,7 @@ def forget_count(settings: Settings, reader: FrontierReader | None, plan: Forget
 
 
 def forgettor(settings: Settings, request: ForgetRequest, by: str, now: float, most_bytes: int | None) -> Forgettor:
-    """What does it. Errors as of `forget_plan`."""
+    """The object that does it. Raises the errors of `forget_plan`."""
     plan = forget_plan(settings, request)
     sinks = {name: (settings.sinks[name], which) for name, which in plan.sinks.items()}
     queues = settings.spool, settings.inbox
@@ -168,15 +170,16 @@ def forgettor(settings: Settings, request: ForgetRequest, by: str, now: float, m
 
 
 def begun(engine: Engine, body: bytes, by: str, now: float) -> Forgot | None:
-    """What is asked of a daemon: it goes on after the answer. Changed while another one does."""
+    """Starts forgetting in a daemon, which answers before it is finished. Raises Changed while it is forgetting
+    something else."""
     request = msgspec.json.decode(body, type=ForgetRequest)
     if not engine.forgetting.begin(forgettor(engine.settings, request, by, now, MOST_BYTES)):
-        raise Changed("something else is being forgotten: wait for its end, then say it again")
+        raise Changed("something else is being forgotten: wait for its end, then try again")
     return engine.forgetting.progress()
 
 
 def forget_act(request: ForgetRequest, by: str, now: float) -> Act:
-    """What the audit says of it, which must not repeat a key."""
+    """The audit's entry, which must not repeat a key."""
     said = [f"account {request.account}"] if request.account else []
     said += [f"import {request.import_name}"] if request.import_name else []
     said += ["one key"] if request.key else []

@@ -1,4 +1,5 @@
-"""What was measured of late: a value a second for ten minutes, one a minute for a day. Bounded, and in memory."""
+"""Recent measurements: a value per second for ten minutes, and one per minute for a day. Limited in size, and in
+memory."""
 
 from __future__ import annotations
 
@@ -15,22 +16,25 @@ MOST_SERIES = 12
 
 
 class History:
-    """Values by their series. Any thread may ask.
+    """Values of several series. Any thread may read them.
 
     A second in which nothing was measured is a gap.
     """
 
     def __init__(self, series: tuple[str, ...]) -> None:
         if len(series) > MOST_SERIES:
-            raise ValueError(f"{len(series)} series, and {MOST_SERIES} are the most")
+            raise ValueError(f"{len(series)} series, but at most {MOST_SERIES} are allowed")
         self._seconds: dict[str, deque[float | None]] = {name: deque(maxlen=SECONDS) for name in series}
         self._minutes: dict[str, deque[float | None]] = {name: deque(maxlen=MINUTES) for name in series}
-        self._sums: dict[str, tuple[float, int]] = {}  # of the minute under way, and of how many values
-        self._second: int | None = None  # the last one
+        self._sums: dict[str, tuple[float, int]] = {}  # of the current minute: the sum and the number of values
+        self._second: int | None = None  # the last measured one
         self._lock = Lock()
 
     def add(self, now: float, values: Mapping[str, float | None]) -> None:
-        """now: of a clock that never goes back, in seconds. A second time within a second counts for nothing."""
+        """Adds values. A second call within the same second is ignored.
+
+        now: seconds of a clock that never goes back.
+        """
         second = int(now)
         with self._lock:
             if self._second is not None:
@@ -48,11 +52,11 @@ class History:
                     self._sums[name] = (total + value, count + 1)
 
     def seconds(self, name: str, most: int = SECONDS) -> list[float | None]:
-        """The oldest first."""
+        """The values per second, the oldest first."""
         return self._last(self._seconds[name], most)
 
     def minutes(self, name: str, most: int = MINUTES) -> list[float | None]:
-        """Their means, the oldest first, without the minute under way."""
+        """The means per minute, the oldest first, without the current minute."""
         return self._last(self._minutes[name], most)
 
     def _last(self, values: deque[float | None], most: int) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""The imports: when each ran last, how old its data are, and when it starts next."""
+"""The imports: when each last ran, how old its data are, and when it starts next."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ if TYPE_CHECKING:
     from crawlerd.operations.configured import Configured
     from crawlerd.operations.live_facts import Live
 
-MOST_NAMES = 100_000  # imports that are not configured any more, and are looked for
+MOST_NAMES = 100_000  # imports that are no longer configured and are searched for
 UNKNOWN = "it is not configured"
 
 
 class ImportsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """after: the name after which to go on."""
+    """Which imports to list.
+
+    after: the name after which to continue.
+    limit: how many.
+    """
 
     after: str = ""
     limit: int = 100
 
 
 class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    account: None where that is not known.
-    last: its run under way, or the newest one; None when it has not run yet.
-    fresh_at: when its newest completed run began; Unix seconds, None when there is none.
+    """An import in a list.
+
+    account: None if unknown.
+    last: its run under way, or the newest one; None if it has not run yet.
+    fresh_at: when its newest completed run began, in Unix seconds; None if there is none.
     every: seconds between starts; None for on demand.
-    next_at: when it starts next, as far as a crawlerd runs; Unix seconds.
-    configured: None where the configuration was not read.
-    refusal: why it could not start when that was last tried; "" when it could.
+    next_at: when it starts next, if a crawlerd runs; Unix seconds.
+    configured: None if the configuration was not read.
+    refusal: why its last start failed; "" if it did not.
     """
 
     name: str
@@ -50,9 +55,10 @@ class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Imports(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A page of imports.
+
     imports: by name.
-    next: the name to go on after; None when there are no more.
+    next: the name after which to continue; None on the last page.
     """
 
     imports: list[ImportLine]
@@ -62,8 +68,11 @@ class Imports(msgspec.Struct, frozen=True, kw_only=True):
 def imports(
     reader: FrontierReader | None, live: Live | None, configured: Configured, request: ImportsRequest, now: float
 ) -> Imports:
-    """The configured ones, and those that have run and are not configured any more. reader: None while there is no
-    frontier. now: Unix seconds."""
+    """The configured imports, and those that have run and are no longer configured.
+
+    reader: None while there is no frontier.
+    now: Unix seconds.
+    """
     known = reader.known_imports(MOST_NAMES) if reader else []
     names = sorted({*configured.imports, *known})
     start = bisect_right(names, request.after) if request.after else 0
@@ -75,7 +84,10 @@ def imports(
 def import_lines(
     reader: FrontierReader | None, live: Live | None, configured: Configured | None, names: Sequence[str], now: float
 ) -> list[ImportLine]:
-    """configured: None where the configuration was not read."""
+    """Lines about some imports.
+
+    configured: None if the configuration was not read.
+    """
     fresh = reader.fresh(names) if reader else {}
     notes = reader.schedule_notes(names) if reader else {}
     refusals = live.refusals() if live else {}

@@ -1,4 +1,4 @@
-"""Names of imports: whether there is one, and renaming an import in the frontier."""
+"""Names of imports: whether an import exists, and renaming one in the frontier."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
 
 
-COMPARED = 1_000  # names among which a similar one is looked for
+COMPARED = 1_000  # names that are compared to find a similar one
 
 
 class Renamed(NamedTuple):
-    """An import that seems to have another name in the configuration than before.
+    """An import that seems to have a new name in the configuration.
 
-    under_way: a run of it has not ended yet, so that it cannot be renamed.
+    under_way: a run has not ended yet, so it cannot be renamed.
     """
 
     old: str
@@ -32,8 +32,8 @@ class Renamed(NamedTuple):
 
 
 def renamed(reader: FrontierReader, settings: Settings) -> list[Renamed]:
-    """Imports that are not configured any more, each with the one that has most likely got its place: it has never run,
-    and is told to read the same of the same account."""
+    """Imports that are no longer configured, each with the import that has probably replaced it: one that has never
+    run, and reads the same from the same account."""
     left = reader.left_imports(settings.imports)
     if not left:
         return []
@@ -59,7 +59,7 @@ def renamed(reader: FrontierReader, settings: Settings) -> list[Renamed]:
 
 
 def check_import(name: str, configured: Collection[str]) -> None:
-    """Unknown when it is not configured."""
+    """Raises Unknown if the import is not configured."""
     if name not in configured:
         near = get_close_matches(name, configured, 1) if len(configured) <= COMPARED else []
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -67,7 +67,8 @@ def check_import(name: str, configured: Collection[str]) -> None:
 
 
 def rename(frontier: Frontier, configured: Collection[str], old: str, new: str, by: str, now: float) -> None:
-    """Moves history and sync points. Unknown when `new` is not configured, Refused when it cannot be done."""
+    """Moves history and sync points to the new name. Raises Unknown if `new` is not configured, and Refused if it
+    cannot be done."""
     if old in configured:
         raise Refused(f"import {old} is still configured: rename it there first")
     if new not in configured:

@@ -1,4 +1,4 @@
-"""How imports in the foreground have ended: the state of the whole, their runs, and the streams of each."""
+"""How imports in the foreground have ended: the state of all together, their runs, and the streams of each run."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Conclusion = Literal[
 
 
 class Stopped(Enum):
-    """Why a foreground import does not wait for the end of its runs."""
+    """Why a foreground import stopped before the end of its runs."""
 
     OUTAGE = auto()  # an API does not answer
-    TIME = auto()  # it was told to stop after a time
+    TIME = auto()  # its time limit was over
 
 
 class ReportedRun(RunReport, frozen=True, kw_only=True):
-    """A run of a report.
+    """A run in a report.
 
-    paused_account, paused: the account that keeps it from going on, and why that is so.
-    held_up: the sink or disk that does.
+    paused_account, paused: the account that holds it up, and why.
+    held_up: the sink or disk that holds it up.
     streams: by name.
     """
 
@@ -54,10 +54,10 @@ class ReportedRun(RunReport, frozen=True, kw_only=True):
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How `import` has ended.
 
-    state: of the whole.
+    state: of all imports together.
     imports: their runs, by name.
     not_started: why imports could not start, by name.
-    outages: APIs that have not answered, where that has ended it.
+    outages: the APIs whose outage has ended the import.
     """
 
     state: Conclusion
@@ -67,7 +67,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def complete(self) -> bool:
-        """Every run has ended, and nothing is dead, denied, skipped or doubted."""
+        """Whether every run has ended, with nothing dead, denied, skipped or doubted."""
         return self.state == "completed"
 
 
@@ -78,7 +78,7 @@ def report_of(
     cut_off: Sequence[str],
     stopped: Stopped | None = None,
 ) -> ImportReport:
-    """Reads the report.
+    """Reads a report from the frontier.
 
     runs: by import.
     not_started: why an import could not start, by import.
@@ -129,20 +129,20 @@ def reported(
     paused: str | None = None,
     held_up: str | None = None,
 ) -> ReportedRun:
-    """See there."""
+    """A run for a report, see `ReportedRun`."""
     return ReportedRun(**asdict(run), paused_account=paused_account, paused=paused, held_up=held_up, streams=streams)
 
 
 def conclusion(
     states: Set[str], *, started: bool, cut_off: bool, complete: bool, stopped: Stopped | None = None
 ) -> Conclusion:
-    """The state of the whole.
+    """The state of all imports together.
 
-    states: of the runs.
+    states: the states of the runs.
     started: whether every import could start.
     cut_off: whether a signal kept some from starting.
     complete: whether every run is complete.
-    stopped: why not all were waited for.
+    stopped: why not all runs were waited for.
     """
     if not started or states & {"paused", "held up", "failed"}:
         return "failed"
@@ -164,9 +164,9 @@ def conclusion(
 def held_runs(
     engine: Engine, reader: FrontierReader, runs: Iterable[RunReport], down: Set[str] = frozenset()
 ) -> dict[int, str]:
-    """The runs that can do nothing until an account is no longer refused or paused, each with that account.
+    """The runs that cannot continue until an account is no longer refused or paused, each with that account.
 
-    down: accounts that are as good as paused.
+    down: accounts to be treated as paused.
     """
     held = {}
     out = down | engine.accounts.paused.keys()
@@ -180,13 +180,16 @@ def held_runs(
 
 
 def _paused(engine: Engine, account: str) -> str | None:
-    """Why nothing of an account starts: its credentials, or a person."""
+    """Why no task of an account starts: its credentials, or a person. None if nothing prevents it."""
     note = engine.pauses.current.of_account(account)
     return engine.accounts.paused.get(account) or (note.text if note else None)
 
 
 def state_of(engine: Engine, run: RunReport, held: Container[int]) -> str:
-    """A run's state as people see it. held: see `held_runs`."""
+    """A run's state as people see it.
+
+    held: see `held_runs`.
+    """
     if run.state == "running" and run.id in held:
         return "paused"
     if run.state == "running" and run.id in engine.store.stuck:
@@ -195,7 +198,7 @@ def state_of(engine: Engine, run: RunReport, held: Container[int]) -> str:
 
 
 def _streams(engine: Engine, name: str, run: RunReport) -> Sequence[str]:
-    """The streams that an import's report always lists; without a sink there is nothing to count."""
+    """The streams that an import's report always lists; none without a sink, since nothing is counted then."""
     spec = engine.settings.imports[name]
     if spec.sink is None:
         return ()

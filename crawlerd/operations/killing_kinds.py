@@ -12,7 +12,7 @@ NAMED = 3
 
 
 def killing(reader: FrontierReader, run: int) -> str:
-    """What follows the count of a run's dead letters; "" where no task was set aside since it kills its worker."""
+    """A remark after the number of a run's dead letters; "" if no task was buried for killing its worker."""
     kinds = reader.killers(run)
     if not kinds:
         return ""

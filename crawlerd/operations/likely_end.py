@@ -1,4 +1,4 @@
-"""When a run is likely to end, as `run show` and `status` say it."""
+"""When a run will probably end, for `run show` and `status`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ HELD = (
 )
 
 
-SILENT_SECONDS = 5.0  # in which no task of a run has to be done, however near its end
+SILENT_SECONDS = 5.0  # a run may go this long without completing a task, however near its end
 
 
 class LikelyEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    tasks: that are likely to be left, those that nobody has asked for yet among them.
-    seconds: until the end, while it goes on as in the last minutes.
+    """The estimated end of a run.
+
+    tasks: tasks that are probably left, including those that do not exist yet.
+    seconds: until the end, at the pace of the last minutes.
     at: Unix seconds.
     """
 
@@ -44,9 +45,8 @@ class LikelyEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def likely_end(reader: FrontierReader, run: int, waits: Sequence[Waiting], now: float) -> LikelyEnd | None:
-    """None where that is unknown: too little is done, nothing was done lately, nobody knows yet what the tasks will ask
-    for, or something holds them up beyond the end that they would have. Of a run that is under way, in a few reads by
-    key.
+    """The estimated end; None if unknown: too little is done, nothing was done recently, it is not yet clear what the
+    tasks will request, or something holds them up beyond that end. For a run under way, in a few reads by key.
 
     waits: what it waits for.
     now: Unix seconds.

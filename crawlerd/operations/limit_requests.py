@@ -1,4 +1,4 @@
-"""Lowering the limits of an account for a time: what is asked for, and whether it can be done."""
+"""Lowering the limits of an account for a time: requests, and their checks."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import LimitSpec
     from crawlerd.frontier.reader_contract import FrontierReader
 
-MOST_LIMITS = 10  # at once
+MOST_LIMITS = 10  # limits in one request
 
 
 class Limits(Names, Protocol):
-    """What the configuration has."""
+    """The configured limits."""
 
     def limits(self, account: str) -> LimitSpec | None:
-        """None of an account that it does not have, and where it cannot be read."""
+        """The limits of an account; None if it is not configured, or the configuration cannot be read."""
         ...
 
 
 class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A request to lower limits.
+
     limits: such as "5/second", in the notation of the configuration.
+    reason: for the audit.
     bucket: "" for the whole account.
     until: Unix seconds; None: until somebody ends it.
     """
@@ -49,13 +51,13 @@ class LimitRequest(msgspec.Struct, frozen=True, kw_only=True):
 def note(
     account: str, request: LimitRequest, names: Limits, reader: FrontierReader | None, by: str, now: float
 ) -> LimitNote:
-    """What is to be noted. Unknown for an unknown name, Refused for what makes no sense."""
+    """The lowered limits to record. Raises Unknown for an unknown name, and Refused for an invalid request."""
     reason = reason_of(request.reason)
     check("account", [account], names, reader)
     if request.bucket:
         check("bucket", [f"{account}/{request.bucket}"], names, reader)
     if request.until is not None and not now < request.until <= now + LONGEST:
-        raise Refused("the time until which it holds must be ahead, and at most ten years away")
+        raise Refused("the end of the limit must be in the future, and at most ten years away")
     limits = _limits(request.limits)
     if spec := names.limits(account.partition(PART)[0]):
         _check_lower(limits, [*spec.limits, *(spec.of_bucket(request.bucket) if request.bucket else ())])
@@ -76,26 +78,26 @@ def _limits(texts: Sequence[str]) -> list[str]:
         raise Refused(f"give 1 to {MOST_LIMITS} limits, such as 5/second")
     for text in given:
         if text == AUTO:
-            raise Refused("auto is no lower limit: give a number, such as 5/second")
+            raise Refused("auto is not a lower limit: give a number, such as 5/second")
         try:
             items = parse_limits([text])
         except ValueError as error:
             raise Refused(str(error)) from None
         if any(isinstance(item, BurstLimit) for item in items):
-            raise Refused(f"{text}: a lowered limit has no burst; write it as 5/second")
+            raise Refused(f"{text}: a lowered limit cannot have a burst; write it as 5/second")
     return given
 
 
 def _check_lower(limits: Sequence[str], configured: Sequence[str]) -> None:
-    """Refused when what is configured never lets so many start that these limits would hold one back."""
+    """Raises Refused if the configured limits are already so strict that these would have no effect."""
     held = {text: _holder(item, parse_limits(configured)) for text in limits for item in parse_limits([text])}
     if all(held.values()):
-        also = f"; {' and '.join(dict.fromkeys(map(str, held.values())))} is configured, and holds in any case"
-        raise Refused(f"{', '.join(limits)} would lower nothing{also}")
+        also = f"; {' and '.join(dict.fromkeys(map(str, held.values())))} is configured, and applies in any case"
+        raise Refused(f"{', '.join(limits)} would not lower anything{also}")
 
 
 def _holder(item: RateLimitItem, configured: Sequence[RateLimitItem]) -> RateLimitItem | None:
-    """A configured limit that permits no more than this one in its window."""
+    """A configured limit that permits no more than this one in its window; None if there is none."""
     seconds = item.get_expiry()
     for each in configured:
         burst, every = (each.burst, False) if isinstance(each, BurstLimit) else (0, True)

@@ -1,4 +1,4 @@
-"""What is asked of the crawlerd that works on a frontier, as far as there is one."""
+"""Questions to the crawlerd that works on a frontier, if there is one."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ if TYPE_CHECKING:
 
 
 class Live(Protocol):
-    """What only a crawlerd that runs can tell."""
+    """What only a running crawlerd can tell."""
 
     def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
-        """Why nothing of the accounts starts, of those that have something in memory to start."""
+        """Why no tasks of the accounts start, for those that have tasks in memory."""
         ...
 
     def census(self) -> list[Told]:
-        """What each account in memory waits for that has something to start."""
+        """What each account waits for that has tasks in memory."""
         ...
 
     def wait_index(self, reader: FrontierReader, now: float) -> WaitIndex:
-        """Which accounts wait for what, as it was a moment ago; now: Unix seconds."""
+        """Which accounts waited for what a moment ago.
+
+        now: Unix seconds.
+        """
         ...
 
     def rates(self) -> Mapping[int, float]:
-        """Requests per second that runs make."""
+        """Requests per second of runs, by run."""
         ...
 
     def account_rates(self) -> Mapping[str, float] | None:
-        """Requests per second that accounts are asked; None where that is not known."""
+        """Requests per second of accounts, by account; None if unknown."""
         ...
 
     def permitted(self, account: str) -> float | None:
-        """Requests per second that the account's own limits permit; None when it has none."""
+        """Requests per second that the account's own limits permit; None if it has none."""
         ...
 
     def refusals(self) -> Mapping[str, str]:
-        """Why imports could not start when that was last tried, by import."""
+        """Why the last start of imports failed, by import."""
         ...
 
     def stuck_runs(self) -> Mapping[int, tuple[Reason, str]]:
@@ -51,29 +54,29 @@ class Live(Protocol):
         ...
 
     def queue_troubles(self) -> Mapping[str, str]:
-        """Why the queues that other programs share cannot be used, by their place in the configuration."""
+        """Why the queues shared with other programs cannot be used, by their keys in the configuration."""
         ...
 
     def in_force(self) -> InForce | None:
-        """Which configuration is, and how the file differs from it."""
+        """Which configuration is in force, and how the file differs from it."""
         ...
 
     @property
     def busy(self) -> str | None:
-        """That all workers have tasks, in words; None while one is free."""
+        """A text that says that all workers are busy; None while one is free."""
         ...
 
     @property
     def otherwise(self) -> str:
-        """What an account waits for when neither it nor the disk can say more."""
+        """What an account waits for if neither its memory nor the disk gives a reason."""
         ...
 
     def limits_of(self, account: str) -> dict[str, list[str]] | None:
-        """As configured, by bucket, "" for the whole account; None when it is not configured."""
+        """The configured limits by bucket, "" for the whole account; None if it is not configured."""
         ...
 
     def holds(self, run: int, import_name: str) -> tuple[Reason, str] | None:
-        """What holds up a run, or keeps a new one of the import from starting, other than its accounts."""
+        """What holds up a run, or keeps a new run of the import from starting, apart from its accounts."""
         ...
 
 

@@ -1,19 +1,19 @@
-"""A message that says that messages arrive."""
+"""The result of a test message."""
 
 from __future__ import annotations
 
 import msgspec
 
-SECONDS = 900.0  # both hooks may take all of their time
+SECONDS = 900.0  # each hook may use all of its time
 
 
 class HookTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
+    """The result of one hook.
 
     hook: webhook or command.
     where: the origin of the address, or the program.
-    seconds: that it took.
-    problem: why it has not arrived; None when it has.
+    seconds: how long it took.
+    problem: why the message did not arrive; None if it did.
     """
 
     hook: str
@@ -23,6 +23,6 @@ class HookTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotifyTrials(msgspec.Struct, frozen=True, kw_only=True):
-    """By hook; none where no hook is configured."""
+    """The results by hook; empty if no hook is configured."""
 
     hooks: list[HookTrial]

@@ -1,4 +1,5 @@
-"""All at a glance, for a page: how it goes, which imports need a look, and what has happened since yesterday."""
+"""Everything at a glance, for the page: the verdict, which imports need a look, and what has happened since
+yesterday."""
 
 from __future__ import annotations
 
@@ -26,21 +27,22 @@ if TYPE_CHECKING:
 LAST_RUNS = 10
 MOST_ROWS = 30
 DAY = 86_400.0
-MOST_RUNS, MOST_ACTS = 500, 20  # since yesterday that are looked at
+MOST_RUNS, MOST_ACTS = 500, 20  # most runs and acts since yesterday that are read
 HELD = (Reason.SINK, Reason.STORE)
 LOOKED_AT = (*HELD, Reason.REFUSED, Reason.OUTAGE)
 
 
 class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """An import in the overview.
+
     state: a word: "running", "held up", "paused", "waiting", "failed", "late", "on time", "never ran", "on demand", or
         a reason of `Reason`.
     look: it needs a look.
-    done: share of the tasks known so far, of a run under way.
-    ends_at: of that run, estimated; Unix seconds.
+    done: share of the tasks known so far, for a run under way (1 is all).
+    ends_at: the estimated end of that run, in Unix seconds.
     rate, limit: requests per second.
     why: what it waits for, or what is wrong with it.
-    last_runs: the newest ones, the oldest first.
+    last_runs: the newest runs, the oldest of them first.
     """
 
     line: ImportLine
@@ -57,8 +59,9 @@ class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
 class Yesterday(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened in the last 24 hours.
 
-    runs: by state, the newest MOST_RUNS; more: there were more.
-    records: of these.
+    runs: how many runs are in each state, of the newest MOST_RUNS.
+    more: there were more runs.
+    records: records of these runs.
     acts: what people did, the newest first.
     """
 
@@ -69,12 +72,13 @@ class Yesterday(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OverviewReport(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    verdict: how it is, in a sentence.
+    """Everything at a glance.
+
+    verdict: the state in one sentence.
     look: how many things need a look.
-    share: of the requests that limits permit; None where that is not known.
+    share: the used share of what the limits permit (1 is all); None if unknown.
     rows: imports, those that need a look first.
-    import_count: how many there are; None for very many.
+    import_count: how many imports there are; None for very many.
     """
 
     verdict: str
@@ -88,7 +92,7 @@ class OverviewReport(msgspec.Struct, frozen=True, kw_only=True):
 def overview_report(
     reader: FrontierReader, live: Live | None, configured: Configured | None, status: StatusReport, now: float
 ) -> OverviewReport:
-    """status: of the same moment."""
+    """status: a report of the same moment."""
     share = share_of(status, live)
     said = verdict(status, share, alive=live is not None)
     names = [name for trouble in status.troubles for kind, name in subjects(trouble) if kind == "import"]
@@ -130,7 +134,7 @@ def import_rows(
 def import_row(
     reader: FrontierReader | None, live: Live | None, configured: Configured | None, name: str, now: float
 ) -> ImportRow:
-    """One by itself."""
+    """A single import."""
     (line,) = import_lines(reader, live, configured, [name], now)
     running = None
     if reader and line.last and line.last.state == "running":
@@ -211,7 +215,7 @@ def _why(line: ImportLine, waits: Waiting | None, trouble: Trouble | None) -> st
 
 def yesterday(reader: FrontierReader, now: float) -> Yesterday:
     newest = reader.run_page(import_name=None, state=None, since=0.0, after=None, most=MOST_RUNS + 1)
-    runs = [run for run in newest if run.started_at > now - DAY]  # a search by time would read all that are older
+    runs = [run for run in newest if run.started_at > now - DAY]  # a search by time would read all older runs
     counts: dict[str, int] = {}
     for run in runs[:MOST_RUNS]:
         counts[run.state] = counts.get(run.state, 0) + 1
@@ -224,7 +228,8 @@ def yesterday(reader: FrontierReader, now: float) -> Yesterday:
 
 
 def subjects(trouble: Trouble) -> list[tuple[str, str]]:
-    """What a trouble is about, such as ("import", "acme"); those that it only counts are not among them."""
+    """What a trouble is about, such as ("import", "acme"). Subjects that are only counted in its text are not
+    included."""
     found = re.fullmatch(r"(import|account|run|source|bucket)s? (.+?)(?: and [\d,]+ more)?", trouble.who)
     if not found:
         return []

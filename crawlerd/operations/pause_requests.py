@@ -1,4 +1,4 @@
-"""Pausing and resuming: what is asked for, whether it can be done, and what was done."""
+"""Pausing and resuming: requests, and their checks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.frontier.reader_contract import FrontierReader
 
-REASON_LENGTH = 500  # characters of a reason, at most
-LONGEST = 3_653 * 86_400.0  # seconds of a pause that has an end
+REASON_LENGTH = 500  # most characters of a reason
+LONGEST = 3_653 * 86_400.0  # most seconds of a pause that has an end
 
 
 class PauseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    names: what is to be paused; of buckets ACCOUNT/BUCKET.
-    reason: for whoever looks at it later.
+    """A request to pause.
+
+    kind: what is named.
+    names: what to pause; a bucket is ACCOUNT/BUCKET.
+    reason: for the audit.
     until: Unix seconds; None: until somebody resumes it.
     """
 
@@ -34,27 +36,27 @@ class PauseRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Names(Protocol):
-    """What there is to be paused, beside what the frontier knows."""
+    """What can be paused, in addition to what the frontier knows."""
 
     def configured(self, kind: Pausable) -> Collection[str]:
-        """Names of imports, accounts or sources."""
+        """The names of imports, accounts or sources."""
         ...
 
     def described(self) -> Mapping[str, str]:
-        """The configured sources that are made of descriptions, each with the installed source that makes them."""
+        """The configured sources made from descriptions, each with the installed source that makes it."""
         ...
 
 
 def reason_of(text: str) -> str:
-    """What a person gives as the reason. Refused for none, or a long one."""
+    """A person's reason. Raises Refused if it is empty or too long."""
     reason = text.strip()
     if not reason or len(reason) > REASON_LENGTH:
-        raise Refused(f"give a reason of 1 to {REASON_LENGTH} characters: others will want to know it")
+        raise Refused(f"give a reason of 1 to {REASON_LENGTH} characters, for the audit")
     return reason
 
 
 def configured_names(settings: Settings, kind: Pausable) -> Collection[str]:
-    """Of a configuration; buckets are not configured by name."""
+    """Names of a kind in a configuration. Buckets are not configured by name."""
     match kind:
         case "import":
             return settings.imports
@@ -67,14 +69,14 @@ def configured_names(settings: Settings, kind: Pausable) -> Collection[str]:
 
 
 def notes(request: PauseRequest, names: Names, reader: FrontierReader | None, by: str, now: float) -> list[PauseNote]:
-    """What is to be noted. Unknown for a name that is none, Refused for what makes no sense."""
+    """The pauses to record. Raises Unknown for an unknown name, and Refused for an invalid request."""
     reason = reason_of(request.reason)
     if not request.names:
-        raise Refused("name what is to be paused")
+        raise Refused("give the names of what to pause")
     if request.until is not None and not request.until <= now + LONGEST:
-        raise Refused("the time until which it is to be paused is more than ten years away")
+        raise Refused("the end of the pause is more than ten years away")
     if request.until is not None and request.until <= now:
-        raise Refused("the time until which it is to be paused is over already")
+        raise Refused("the end of the pause is in the past")
     wanted = [each for name in request.names for each in members(request.kind, name, names)]
     check(request.kind, wanted, names, reader)
     return [
@@ -84,7 +86,7 @@ def notes(request: PauseRequest, names: Names, reader: FrontierReader | None, by
 
 
 def members(kind: Pausable, name: str, names: Names) -> list[str]:
-    """What a name stands for: an installed source that makes others of descriptions, for these; else for itself."""
+    """What a name stands for: for an installed source that makes others from descriptions, these; otherwise itself."""
     if kind != "source" or name in names.configured(kind):
         return [name]
     return [source for source, maker in names.described().items() if maker == name] or [name]
@@ -100,7 +102,7 @@ def not_paused(kind: Pausable, name: str) -> Unknown:
 
 
 def check(kind: Pausable, wanted: Sequence[str], names: Names, reader: FrontierReader | None) -> None:
-    """Unknown for the first name that is none."""
+    """Raises Unknown for the first name that does not exist."""
     configured = names.configured(kind)
     for name in wanted:
         if name in configured or (reader and reader.knows(kind, name)):
@@ -109,6 +111,6 @@ def check(kind: Pausable, wanted: Sequence[str], names: Names, reader: FrontierR
         hint = f"; did you mean {near[0]}?" if near else ""
         if kind == "source" and not near:
             used = ", ".join(sorted(configured)[:10])
-            hint = f" that an account uses; those that are used: {used or 'none'}"
-        form = "; a bucket is named ACCOUNT/BUCKET, once it has been used" if kind == "bucket" else ""
+            hint = f" that an account uses; used sources: {used or 'none'}"
+        form = "; write a bucket as ACCOUNT/BUCKET; it exists once it has been used" if kind == "bucket" else ""
         raise Unknown(f"there is no {kind} {name[:80]}{hint}{form}")

@@ -1,4 +1,4 @@
-"""What can be wrong with what people ask for."""
+"""Why requests of people cannot be fulfilled."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from crawlerd.core.errors import CrawlerdError, FrontierError
 
 
 class Unknown(CrawlerdError):
-    """There is nothing of that name."""
+    """There is nothing with that name."""
 
 
 class Refused(CrawlerdError):
-    """What was asked for cannot be done as it stands."""
+    """The request is not valid, or cannot be fulfilled as it is."""
 
 
 class Changed(CrawlerdError):
-    """What was asked for is not any more as it was when it was last looked at."""
+    """The subject of the request has changed since the person last looked at it."""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error, as RFC 9457 has it."""
+    """An error in the format of RFC 9457."""
 
     status: int
     title: str
@@ -29,10 +29,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class CommandProblem(Problem, frozen=True, kw_only=True):
-    """An error of a command: the one that the API would answer with, and what the command adds.
+    """An error of a command: the problem that the API would answer with, and more.
 
     exit_code: of the command.
-    problems: the lines of `detail`, where it has several.
+    problems: the lines of `detail`, if it has several.
     """
 
     exit_code: int
@@ -40,7 +40,7 @@ class CommandProblem(Problem, frozen=True, kw_only=True):
 
 
 class DaemonRefused(FrontierError):
-    """The daemon does not do what it was asked for.
+    """The daemon refuses the request.
 
     problem: its answer.
     """

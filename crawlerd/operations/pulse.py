@@ -1,4 +1,4 @@
-"""How fast it goes and where the time goes, of late: from counters that the engine keeps, a second apart."""
+"""Recent rates, and where the time goes: from the engine's counters, read once a second."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 STAGES = ("requested", "waited", "handled", "written", "stored")
 COUNTED = ("requests", "permitted", "throttled", "records", "new", *STAGES)
 SERIES = (*COUNTED, "memory", "free")
-NOW_SECONDS = 10  # that a rate of this moment is the mean of
-LATE_SECONDS = 300  # that throttling and stages are told of
-FULL_MINUTES = 60  # in which the disk was measured for its end to be foretold
+NOW_SECONDS = 10  # a current rate is the mean over this time
+LATE_SECONDS = 300  # the time over which throttling and stages are reported
+FULL_MINUTES = 60  # measurements of the disk from which its end is predicted
 LEAST_MINUTES = 10
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
-    """None where nothing was measured yet.
+    """Recent rates. None: not measured yet.
 
-    requests, permitted: per second; what was sent, and what limits would have let accounts with work send.
-    throttled, answers: of the last five minutes.
+    requests, permitted: per second: requests sent, and requests that the limits would have let accounts with work send.
+    throttled, answers: in the last five minutes.
     records, new: per second.
     stages: shares of the time of tasks in the last five minutes, the API's first.
     memory: resident bytes of the daemon and its workers.
-    free: bytes of the fullest disk.
-    full_in: seconds until it is full, as the last hour goes; None where it does not fill.
+    free: free bytes of the fullest disk.
+    full_in: seconds until it is full, at the pace of the last hour; None if it does not fill up.
     """
 
     requests: float | None
@@ -49,7 +49,7 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def counters(engine: Engine) -> dict[str, float]:
-    """Of the engine, since the start. Any thread may ask."""
+    """Counters of the engine since its start. Any thread may ask."""
     sources = list(engine.attempt_counts.by_source().values())
     attempts, commits = engine.attempt_counts, engine.store.counts
     records = commits.records.copy()
@@ -68,13 +68,16 @@ def counters(engine: Engine) -> dict[str, float]:
 
 
 class Rates:
-    """Counters into rates. Not for more than one thread."""
+    """Turns counters into rates. For one thread only."""
 
     def __init__(self) -> None:
         self._before: tuple[float, Mapping[str, float]] | None = None
 
     def of(self, now: float, counted: Mapping[str, float]) -> dict[str, float | None]:
-        """Per second since the time before; none at first. now: of a clock that never goes back, in seconds."""
+        """Rates per second since the last call; None in the first one.
+
+        now: seconds of a clock that never goes back.
+        """
         before, self._before = self._before, (now, counted)
         if before is None or now <= before[0]:
             return {}
@@ -111,7 +114,10 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _full_in(before: list[float], free: float) -> float | None:
-    """before: the means of minutes."""
+    """Seconds until the disk is full.
+
+    before: the means of minutes.
+    """
     if len(before) < LEAST_MINUTES or before[-1] >= before[0]:
         return None
     return free / ((before[0] - before[-1]) / (len(before) - 1)) * 60

@@ -1,4 +1,4 @@
-"""A whole backup, put in place where nothing is."""
+"""Restores a whole backup, where no files exist yet."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ NAMED = 5
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """What was restored.
+
     made_at: when the backup was made, in Unix seconds.
     state_dir: where the frontier is now.
     sinks: where they are now, by name.
-    empty: sinks of the configuration that the backup does not have: the next run of their imports reads all there is.
-    again: a restore that was cut off was finished.
+    empty: configured sinks that the backup does not have: the next runs of their imports are full runs.
+    again: an interrupted restore was finished.
     """
 
     made_at: float
@@ -40,11 +41,12 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def put_back(settings: Settings, backup: Path) -> Restored:
-    """Puts the frontier and the sinks of a backup where the configuration has them.
+    """Puts the frontier and the sinks of a backup in their configured places.
 
-    Killed at any point, nothing can be started until it is done again. After an error nothing has changed.
-    FrontierLocked alongside a daemon; FrontierError when something is in the way, or the backup is not whole or not
-    sound; SinkError for a sink that cannot be there; StorageFailed on a full disk.
+    If it is killed at any point, nothing can be started until it is repeated. After an error, nothing has changed.
+
+    Raises FrontierLocked while a daemon runs; FrontierError if files are in the way, or the backup is incomplete or
+    damaged; SinkError for a sink that cannot be there; StorageFailed if a disk is full.
     """
     backup = backup.resolve()
     manifest = read_manifest(backup)
@@ -56,8 +58,7 @@ def put_back(settings: Settings, backup: Path) -> Restored:
         if there and not again:
             more = f" and {len(there) - NAMED} more" if len(there) > NAMED else ""
             raise FrontierError(
-                f"{', '.join(map(str, there[:NAMED]))}{more}: there already, and nothing is put in the place of what "
-                "is there: move it away"
+                f"{', '.join(map(str, there[:NAMED]))}{more}: exists already, and is not replaced: move it away"
             )
         begun: list[tuple[str, SinkSpec]] = list(places) if again else []
         try:
@@ -79,7 +80,7 @@ def put_back(settings: Settings, backup: Path) -> Restored:
 
 
 def _places(settings: Settings, manifest: Manifest) -> list[tuple[str, SinkSpec]]:
-    """By their folders in the backup, the sinks that get what is in these."""
+    """The folders in the backup, with the sinks that get their contents."""
     known = databases(settings)
     places = []
     for sink in manifest.sinks:
@@ -87,7 +88,7 @@ def _places(settings: Settings, manifest: Manifest) -> list[tuple[str, SinkSpec]
         for specs in found:
             if specs[0].type != sink.type:
                 raise SinkError(
-                    f"the sink {specs[0].name} is of the type {specs[0].type} now; in the backup, {sink.type}"
+                    f"the sink {specs[0].name} is now of the type {specs[0].type}; in the backup, {sink.type}"
                 )
         if len(found) != 1:
             what = "has no sink" if not found else "has in several databases what is one in the backup, the sink"

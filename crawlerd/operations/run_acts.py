@@ -1,4 +1,4 @@
-"""Retrying the dead letters of a run, and forgetting one."""
+"""Retrying the dead letters of a run, and forgetting a run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ AT_ONCE = 5_000  # dead letters that are retried in one transaction
 
 
 class RunRetried(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    retried: dead letters that are ready again.
-    left: there may be more: ask again.
+    """The result of a retry.
+
+    retried: how many dead letters are ready again.
+    left: there may be more: repeat the request.
     """
 
     retried: int
@@ -30,19 +31,25 @@ class RunRetried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DropRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """reason: for whoever looks at the audit later."""
+    """A request to forget a run.
+
+    reason: for the audit.
+    """
 
     reason: str
 
 
 class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """run: is gone when the last of its tasks is, in a moment."""
+    """A run that is being forgotten.
+
+    run: it is gone a moment later, with the last of its tasks.
+    """
 
     run: int
 
 
 def letters_of(reader: FrontierReader, run: int) -> list[int]:
-    """The first dead letters of a run. Unknown or Refused where there is nothing to retry."""
+    """The first dead letters of a run. Raises Unknown or Refused if there is nothing to retry."""
     found = reader.runs([run])
     if not found:
         raise Unknown(f"there is no run {run}, or it was forgotten: see `keep_runs`")
@@ -55,20 +62,23 @@ def letters_of(reader: FrontierReader, run: int) -> list[int]:
 
 
 def are_left(numbers: Sequence[int]) -> bool:
-    """Whether there may be more than `letters_of` has named."""
+    """Whether there may be more than `letters_of` has returned."""
     return len(numbers) == AT_ONCE
 
 
 def retry_act(run: int, numbers: Sequence[int], by: str, now: float) -> Act:
-    """What the audit says of it. now: Unix seconds."""
+    """The audit's entry about a retry.
+
+    now: Unix seconds.
+    """
     return Act(now, by, "retry", f"run {run}", "all its dead letters", len(numbers))
 
 
 def check_drop(reader: FrontierReader, run: int, configured: Container[str], *, under_way: bool) -> None:
-    """Unknown or Refused where a run is not to be forgotten.
+    """Raises Unknown or Refused if a run must not be forgotten.
 
-    configured: names of imports.
-    under_way: a crawlerd performs the runs that have not ended.
+    configured: the names of imports.
+    under_way: a crawlerd performs unfinished runs.
     """
     found = reader.runs([run])
     if not found:
@@ -77,18 +87,18 @@ def check_drop(reader: FrontierReader, run: int, configured: Container[str], *, 
         return
     if found[0].state != "running":
         raise Refused(
-            f"run {run} has ended, and its import {found[0].import_name} is configured: `keep_runs` says when it is "
-            "forgotten"
+            f"run {run} has ended, and its import {found[0].import_name} is configured: `keep_runs` determines when it "
+            "is forgotten"
         )
     if under_way:
         raise Refused(f"run {run} is under way: end it with `crawlerd run cancel {run} --reason …`")
 
 
 def drop_act(run: int, request: DropRequest, by: str, now: float) -> Act:
-    """What the audit says of it. Refused without a reason."""
+    """The audit's entry about forgetting a run. Raises Refused without a reason."""
     return Act(now, by, "drop", f"run {run}", reason_of(request.reason), 1)
 
 
 def dropped_already(run: int) -> Refused:
-    """It was asked for before."""
-    return Refused(f"run {run} is being forgotten already")
+    """The error for a repeated request."""
+    return Refused(f"run {run} is already being forgotten")

@@ -1,4 +1,4 @@
-"""The runs: which there were, what one brought; starting, cancelling and forgetting one."""
+"""The runs: listing them, what one has imported; starting and canceling one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ State = Literal["running", "completed", "completed with dead letters", "failed",
 
 
 class RunsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    import_name: only the runs of one import.
-    since: started since then; Unix seconds.
-    after: only runs that are older than this one.
+    """Which runs to list.
+
+    import_name: only runs of this import.
+    since: only those started since this time, in Unix seconds.
+    after: only runs older than this one.
     """
 
     import_name: str | None = None
@@ -38,9 +39,10 @@ class RunsRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Runs(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A page of runs.
+
     runs: the newest first.
-    next: the run to go on after; None when there are no more.
+    next: the run after which to continue; None on the last page.
     """
 
     runs: list[RunReport]
@@ -48,8 +50,9 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    before: records that the completed run before had seen; None where it did not read the stream.
+    """A stream of a run.
+
+    before: records that the previous completed run saw; None if it did not read the stream.
     """
 
     stream: str
@@ -58,13 +61,14 @@ class StreamLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """Everything known about a run.
+
     waits: why it waits, or that it has ended.
     letters: its first dead letters.
     figures: what it cost, and what happened to it.
-    end: when it is likely to end; None when that is unknown, or past.
-    share: of the requests that its account's limits, as they are now, permit in the time of the run, how many it made;
-        None where no crawlerd runs, or there is no limit.
+    end: when it will probably end; None if unknown, or over.
+    share: the requests that it made, as a share of those that its account's current limits permit in that time (1 is
+        all); None if no crawlerd runs, or there is no limit.
     """
 
     run: RunReport
@@ -77,11 +81,11 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """How an import is to run now.
+    """How to run an import now.
 
-    streams: those that are read, of the import's own; none for all. They need one of `full`, `since` and `sample`.
-    since: what has changed since then is read; Unix seconds.
-    sample: this number of records of each stream is read, the first ones.
+    streams: read only these of the import's streams; empty for all. Needs `full`, `since` or `sample`.
+    since: read what has changed since this time, in Unix seconds.
+    sample: read only the first records of each stream, this many.
     """
 
     full: bool = False
@@ -92,18 +96,19 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """It changes the import for one run."""
+        """Whether it changes the import for one run."""
         return bool(self.streams) or self.since is not None or self.sample is not None
 
     @property
     def whole(self) -> bool:
-        """The run reads from the beginning: a sample of nothing new would be empty."""
+        """Whether the run reads from the beginning. A sample does, since there may be no new records."""
         return self.full or (self.sample is not None and self.since is None)
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    runs: that are under way now; several where interrupted ones go on.
+    """The runs under way.
+
+    runs: their numbers; several if interrupted ones are resumed.
     resumed: they had begun before.
     """
 
@@ -112,14 +117,18 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """reason: for whoever looks at it later."""
+    """A request to cancel a run.
+
+    reason: for the audit.
+    """
 
     reason: str
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    requests: were under way, and their answers are dropped; what they do at the API cannot be undone.
+    """A canceled run.
+
+    requests: how many were under way. Their answers are dropped; effects at the API cannot be undone.
     """
 
     requests: int
@@ -134,13 +143,16 @@ def runs(reader: FrontierReader, request: RunsRequest) -> Runs:
         most=request.limit + 1,
     )
     if not found and request.import_name is not None and not reader.knows("import", request.import_name):
-        raise Unknown(f"import {request.import_name[:80]} has not run yet, or there is none of that name")
+        raise Unknown(f"import {request.import_name[:80]} has not run yet, or does not exist")
     shown = found[: request.limit]
     return Runs(runs=shown, next=shown[-1].id if len(found) > len(shown) else None)
 
 
 def detail(reader: FrontierReader, live: Live | None, run: int, now: float) -> RunDetail:
-    """Unknown for a run that there is not, or not any more. now: Unix seconds."""
+    """Everything known about a run. Raises Unknown if there is none, or it was forgotten.
+
+    now: Unix seconds.
+    """
     found = _known(reader, run)
     cost = reader.figures(run)
     told = why(reader, live, "run", str(run), now)
@@ -157,13 +169,13 @@ def detail(reader: FrontierReader, live: Live | None, run: int, now: float) -> R
 
 
 def streams(reader: FrontierReader, run: int) -> list[StreamLine]:
-    """Unknown for a run that there is not, or not any more."""
+    """The streams of a run. Raises Unknown if there is no such run, or it was forgotten."""
     _known(reader, run)
     return _streams(reader, run)
 
 
 def figures(reader: FrontierReader, run: int) -> RunFigures:
-    """Unknown for a run that there is not, or not any more."""
+    """The figures of a run. Raises Unknown if there is no such run, or it was forgotten."""
     _known(reader, run)
     return reader.figures(run)
 
@@ -189,12 +201,12 @@ def _share(run: RunReport, figures: RunFigures, live: Live | None, now: float) -
 
 
 def cancel_act(run: int, request: CancelRequest, by: str, now: float) -> Act:
-    """What the audit says of it. Refused without a reason."""
+    """The audit's entry about a cancellation. Raises Refused without a reason."""
     return Act(now, by, "cancel", f"run {run}", reason_of(request.reason), 1)
 
 
 def not_running(reader: FrontierReader, run: int) -> Unknown | Refused:
-    """Why a run cannot be cancelled."""
+    """Why a run cannot be canceled."""
     found = reader.runs([run])
     if not found:
         return Unknown(f"there is no run {run}")

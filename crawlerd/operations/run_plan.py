@@ -1,4 +1,4 @@
-"""What a run of an import would take, from what is known and without a request: requests, time, share of quotas."""
+"""What a run of an import would take, estimated without sending a request: requests, time, share of quotas."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import RunReport
     from crawlerd.operations.run_history import RunRequest
 
-LOOKED_AT = 100  # newest completed runs, for one of the same kind
-QUOTA_SECONDS = 3600  # of a limit from here on, the share that a run takes is told
+LOOKED_AT = 100  # newest completed runs that are searched for one of the same kind
+QUOTA_SECONDS = 3600  # for limits with a window of this length or longer, the share that a run takes is reported
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """A quota and what a run would use of it.
+
     limit: a quota of the account.
-    share: of it that the run would use, 1 for all; more for several times.
-    used: of it that is used now, 1 for all; None where that is not known.
+    share: the share that the run would use (1 is all; it may be more).
+    used: the share that is used now; None if unknown.
     """
 
     limit: str
@@ -41,13 +42,14 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    full: the run would read all there is.
-    requests: about how many; None where that is not known.
-    at_most: `requests` is the most that it can be.
-    seconds: that they take at the account's limits, what is used of its quotas included; None where that is not known.
-    quotas: of the account.
-    based_on: what this is known from, and what is not known, in sentences.
+    """What a run would take.
+
+    full: the run would read everything.
+    requests: about how many; None if unknown.
+    at_most: `requests` is an upper bound.
+    seconds: the time at the account's limits, including what is used of its quotas; None if unknown.
+    quotas: those of the account.
+    based_on: sentences that say how this is known, and what is unknown.
     """
 
     import_name: str
@@ -60,8 +62,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(settings: Settings, reader: FrontierReader | None, name: str, request: RunRequest, now: float) -> Plan:
-    """reader: None while nothing has been imported. now: Unix seconds. KeyError for an import that is not
-    configured."""
+    """Estimates a run. Raises KeyError if the import is not configured.
+
+    reader: None while nothing has been imported.
+    now: Unix seconds.
+    """
     spec = settings.imports[name]
     runs = _runs(reader, name) if reader else []
     known, full = _known(runs, whole=request.whole, changes=request.since is not None)
@@ -70,7 +75,7 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
     if request.since is not None:
         told.append("How much has changed since then is not known.")
     elif known is None:
-        told.append(f"No {'full' if full else 'incremental'} run of it has completed: what one takes is not known.")
+        told.append(f"No {'full' if full else 'incremental'} run of it has completed, so it is unknown what one takes.")
     else:
         requests = known.done
         when = datetime.fromtimestamp(known.started_at, UTC)
@@ -94,7 +99,7 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
     told += [f"{note.subject}: {note.text}." for note in notes]
     learned = _rate(reader, spec.account) if reader else None
     if learned is not None:
-        told.append(f"The account was found to permit {learned:.3g} requests a second.")
+        told.append(f"The account has been observed to permit {learned:.3g} requests a second.")
     elsewhere = bool(settings.daemon.limiter_storage)
     charges = {} if elsewhere else _charges(reader, spec.account, items, now)
     seconds = None if requests is None else _seconds(requests, items, learned, charges, now)
@@ -104,7 +109,7 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
         told.append("Its buckets have limits as well, which may make it slower.")
     long = [item for item in items if item.get_expiry() >= QUOTA_SECONDS]
     if elsewhere and long:
-        told.append("How much of its quotas is used is known to [daemon] limiter_storage alone.")
+        told.append("How much of its quotas is used is only known in [daemon] limiter_storage.")
     quotas = []
     for item in long:
         used = None if elsewhere else _used(charges.get(item, ()), item, now)
@@ -126,8 +131,8 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
 
 
 def _known(runs: Sequence[RunReport], *, whole: bool, changes: bool) -> tuple[RunReport | None, bool]:
-    """The newest run that tells about another one, and whether that reads all there is. An import that has read all
-    there is twice in a row does so each time."""
+    """The newest run from which another one can be estimated, and whether that one reads everything. An import that has
+    read everything twice in a row is taken to do so each time."""
     if whole:
         return next((run for run in runs if run.full), None), True
     if not runs:
@@ -136,7 +141,7 @@ def _known(runs: Sequence[RunReport], *, whole: bool, changes: bool) -> tuple[Ru
 
 
 def _runs(reader: FrontierReader, name: str) -> Sequence[RunReport]:
-    """Those that completed as configured, the newest first."""
+    """The runs that completed as configured, the newest first."""
     found = reader.run_page(import_name=name, state="completed", since=0.0, after=None, most=LOOKED_AT)
     return [run for run in found if not run.ad_hoc and not run.part]
 
@@ -175,7 +180,8 @@ def _seconds(
     charges: Mapping[RateLimitItem, Sequence[tuple[float, int]]],
     now: float,
 ) -> float | None:
-    """The slowest limit's. One of up to a minute is kept to evenly; a longer one may be used up at once."""
+    """The time that the slowest limit takes. A limit of up to a minute is spread evenly; a longer one may be used up at
+    once."""
     times = [] if learned is None else [requests / learned]
     for item in items:
         rate = item.amount / item.get_expiry()

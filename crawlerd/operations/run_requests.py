@@ -1,4 +1,4 @@
-"""Runs that people ask for: how the import is changed for one, and whether that can be done."""
+"""Runs that people request: how the import is changed for one run, and whether that is possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OtherRun(CrawlerdError):
-    """A run is under way, which is not the one that was asked for."""
+    """A run is under way, but with other options than those requested."""
 
     def __init__(self, run: RunReport) -> None:
         super().__init__(
@@ -28,13 +28,16 @@ class OtherRun(CrawlerdError):
 
 
 def changed(settings: Settings, name: str, request: RunRequest, now: float) -> ImportSpec | None:
-    """The import as the run is to have it; None as configured. Refused for what cannot be. now: Unix seconds."""
+    """The import with the changes for the run; None if it is as configured. Raises Refused for an invalid request.
+
+    now: Unix seconds.
+    """
     if not request.changes:
         return None
     if request.streams and not request.whole and request.since is None:
-        raise Refused("streams alone need a full run, a time since when, or a sample")
+        raise Refused("streams can only be given with full, since or sample")
     if request.full and request.since is not None:
-        raise Refused("a full run reads all there is, and not what has changed since a time; not both")
+        raise Refused("full reads everything, since reads what has changed since a time; not both")
     if request.since is not None and not 0 <= request.since <= now:
         raise Refused("since: give a time in Unix seconds that has passed")
     try:
@@ -44,7 +47,7 @@ def changed(settings: Settings, name: str, request: RunRequest, now: float) -> I
 
 
 def agree(request: RunRequest, runs: Sequence[RunReport]) -> None:
-    """OtherRun where one of the runs that are under way is not as it was asked for."""
+    """Raises OtherRun if one of the runs under way is not as requested."""
     for run in runs:
         whole = run.full and run.ad_hoc is None and run.part is None
         if request.changes or (request.full and not whole):

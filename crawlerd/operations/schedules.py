@@ -1,4 +1,4 @@
-"""When imports start next, what keeps them from it, and which starts were missed or skipped."""
+"""When imports start next, what prevents that, and which starts were missed or skipped."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import RunReport
 
-MOST_STARTS = 1_000  # of one import that are told
+MOST_STARTS = 1_000  # of one import that are listed
 
 
 class ScheduleReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Times in Unix seconds.
+    """The schedule of an import. Times are in Unix seconds.
 
-    schedule: as it is configured; None: on demand.
-    words: the same as people say it.
-    next: the starts that are to come, the first one now where it is overdue.
-    held: what keeps the next one from taking place; None when nothing does.
-    missed: starts whose time has passed, and that are neither made up for nor skipped yet.
+    schedule: as configured; None: on demand.
+    words: the same in words.
+    next: the coming starts; the first is now if it is overdue.
+    held: what prevents the next start; None if nothing does.
+    missed: starts whose time has passed and that are neither made up for nor skipped yet.
     catch_up_at: when one start makes up for those.
-    last_run, last_start, last_state: of its newest run, ad hoc ones among them.
-    skipped: starts that were missed and led to none, since the schedule was first seen.
-    skipped_at, skipped_why: of the last one of them.
+    last_run, last_start, last_state: of its newest run, ad hoc runs included.
+    skipped: starts that were missed and not made up for, since the schedule was first seen.
+    skipped_at, skipped_why: about the last of these.
     """
 
     import_name: str
@@ -63,11 +63,11 @@ def schedules(
     names: Iterable[str] | None = None,
     count: int = 1,
 ) -> list[ScheduleReport]:
-    """The scheduled imports, those that start first at first, then those on demand. Unknown for an unknown name.
+    """The scheduled imports in the order of their next start, then those on demand. Raises Unknown for an unknown name.
 
-    reader: None where nothing has been imported yet.
-    names: of those that are wanted; None for all.
-    count: starts to come of each, at most MOST_STARTS.
+    reader: None if nothing has been imported yet.
+    names: only these imports; None for all.
+    count: how many coming starts of each, at most MOST_STARTS.
     """
     if not 1 <= count <= MOST_STARTS:
         raise Refused(f"ask for 1 to {MOST_STARTS} starts of each import")
@@ -85,9 +85,9 @@ def schedules(
 def next_start(
     name: str, schedule: Schedule | None, noted: ScheduleNote | None, last: RunReport | None, now: float
 ) -> float | None:
-    """When the import starts next by its schedule, now where it is overdue; None for never.
+    """When the import starts next by its schedule: now if it is overdue; None for never.
 
-    noted: what the frontier has noted of the schedule.
+    noted: what the frontier has recorded about the schedule.
     last: its newest run.
     """
     if schedule is None:
@@ -98,9 +98,9 @@ def next_start(
 
 
 def skipped(name: str, note: ScheduleNote | None, started_at: float | None) -> str | None:
-    """That starts of an import were skipped, and it has not run since; None when that is not so.
+    """A text that says that starts of an import were skipped, if it has not run since; otherwise None.
 
-    started_at: when a run of it began that counts; Unix seconds.
+    started_at: when its last run began that counts, in Unix seconds.
     """
     if note is None or note.skipped_at is None or (started_at is not None and started_at > note.skipped_at):
         return None
@@ -146,7 +146,7 @@ def _report(
 def _coming(
     schedule: Schedule, name: str, note: ScheduleNote | None, now: float, count: int
 ) -> tuple[list[float], int]:
-    """The starts to come, and how many were missed."""
+    """The coming starts, and how many were missed."""
     if note is None:
         following = schedule_rules.starts(schedule, name, now, now)
         return [now, *(start.at for start in islice(following, count - 1))], 0

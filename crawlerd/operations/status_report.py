@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from crawlerd.operations.configured import Configured
     from crawlerd.operations.live_facts import Live
 
-SHOWN = 20  # runs under way, and imports
+SHOWN = 20  # most runs under way, and most imports
 MOST_TROUBLES = 200
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    waits: what it waits for; None where nobody can tell.
-    rate, limit: requests per second that it makes, and that its account's limits permit; None where that is not known,
-        or there is no limit.
-    ends_at: estimated; Unix seconds, None where that is not known.
+    """A run under way.
+
+    waits: what it waits for; None if unknown.
+    rate: requests per second that it makes; None if unknown.
+    limit: requests per second that its account's limits permit; None if unknown, or unlimited.
+    ends_at: the estimated end in Unix seconds; None if unknown.
     """
 
     run: RunReport
@@ -41,12 +42,15 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    ready, delayed, waiting, dead: tasks.
-    troubles: what needs a look, the gravest first.
-    running: the oldest runs under way; running_count: how many there are.
-    imports: those that ended last; import_count: how many there are, None for very many.
-    accounts: how many wait for what, by reason.
+    """The state at a glance.
+
+    ready, delayed, waiting, dead: numbers of tasks.
+    troubles: what needs a look, the most serious first.
+    running: the oldest runs under way.
+    running_count: how many runs are under way.
+    imports: those that ended last.
+    import_count: how many imports there are; None for very many.
+    accounts: how many wait for each reason.
     """
 
     ready: int
@@ -72,10 +76,12 @@ def status_report(
     hooks: Sequence[Trouble] = (),
     counted: bool = True,
 ) -> StatusReport:
-    """See `troubles`. live: None when no crawlerd works on the frontier. now: Unix seconds.
+    """The state. Parameters as for `troubles`.
 
-    counted: accounts are, by what they wait for, which takes a while where there are very many; else those alone that
-        wait for a worker.
+    live: None if no crawlerd works on the frontier.
+    now: Unix seconds.
+    counted: count all accounts by what they wait for, which takes time if there are very many; otherwise only those
+        that wait for a worker.
     """
     found = reader.overview(SHOWN, now)
     rates = live.rates() if live else {}
@@ -103,7 +109,11 @@ def status_report(
 
 
 def run_line(reader: FrontierReader, live: Live | None, run: RunReport, rate: float | None, now: float) -> RunLine:
-    """rate: of the run. now: Unix seconds."""
+    """A run.
+
+    rate: the run's requests per second.
+    now: Unix seconds.
+    """
     if live is None:
         return RunLine(run=run, waits=None, rate=None, limit=None)
     waits = why(reader, live, "run", str(run.id), now).waits

@@ -1,4 +1,4 @@
-"""How a crawlerd is doing, on one line: the verdict, and what matters most about it. `systemctl status` shows it."""
+"""The state of a crawlerd on one line: the verdict, and the most important remark. `systemctl status` shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crawlerd.operations.live_facts import Live
     from crawlerd.operations.status_report import StatusReport
 
-LONGEST = 200  # characters of what needs a look
+LONGEST = 200  # characters of the text about what needs a look
 
 
 def status_sentence(report: StatusReport, live: Live) -> str:
@@ -26,7 +26,8 @@ def status_sentence(report: StatusReport, live: Live) -> str:
 
 def _next_start(report: StatusReport) -> str:
     starts = [(each.next_at, each.name) for each in report.imports if each.next_at]
-    if not starts or len(report.imports) != report.import_count:  # another one may start before
+    # an import that is not in the report may start earlier
+    if not starts or len(report.imports) != report.import_count:
         return ""
     at, name = min(starts)
     return f"; {shown(name)} starts next, at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

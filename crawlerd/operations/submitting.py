@@ -1,4 +1,5 @@
-"""Tasks that people and programs submit: by the daemon, or into the files while none runs; what the inbox refused."""
+"""Tasks that people and programs submit: through the daemon, or into the files while none runs; and what the inbox has
+rejected."""
 
 from __future__ import annotations
 
@@ -28,21 +29,22 @@ if TYPE_CHECKING:
     from crawlerd.frontier.contract import Frontier
     from crawlerd.frontier.reader_contract import FrontierReader
 
-MOST = 500  # tasks of one request
+MOST = 500  # most tasks of one request
 
 
 class TasksRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tasks of an import."""
+    """Tasks to submit to an import."""
 
     tasks: Annotated[list[TaskRequest], msgspec.Meta(min_length=1, max_length=MOST)]
 
 
 class TasksSubmitted(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    run: that has the tasks.
-    began: it is new, and has nothing else.
-    added: tasks that are new in it.
-    repeated: that were asked for in it before; they are not performed again.
+    """Submitted tasks.
+
+    run: the run that has them.
+    began: the run is new, and has no other tasks.
+    added: how many tasks are new in it.
+    repeated: how many it already had; these are not performed again.
     """
 
     run: int
@@ -52,10 +54,11 @@ class TasksSubmitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxReport(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    path: None when no inbox is configured.
-    import_name: that its tasks belong to.
-    rejected: how many items there were that are no tasks, ever.
+    """The inbox.
+
+    path: None if no inbox is configured.
+    import_name: the import of its tasks.
+    rejected: how many items were rejected in all.
     rejections: the newest of them.
     """
 
@@ -68,7 +71,10 @@ class InboxReport(msgspec.Struct, frozen=True, kw_only=True):
 def by_engine(
     engine: Engine, name: str, body: bytes, by: str, promised: Callable[[Callable[[Any], bytes]], Promise | None]
 ) -> TasksSubmitted:
-    """promised: a promise that the answer is kept, from what makes it of the frontier's result."""
+    """Submits tasks through the engine.
+
+    promised: makes a promise to keep the answer, from a function that makes the answer from the frontier's result.
+    """
     tasks = _tasks(engine.settings, name, msgspec.json.decode(body, type=TasksRequest))
     promise = promised(lambda result: msgspec.json.encode(_answer(result, len(tasks))))
     chunk = Chunk(act=_act(name, tasks, by, time.time()))
@@ -79,7 +85,7 @@ def by_engine(
 def here(
     settings: Settings, frontier: Frontier, name: str, request: TasksRequest, by: str, now: float
 ) -> TasksSubmitted:
-    """Into a frontier that nobody works on; whoever does next performs them."""
+    """Adds tasks to a frontier that no process works on. The next one that does performs them."""
     tasks = _tasks(settings, name, request)
     for note in frontier.pauses():
         if (note.kind, note.name) == ("import", name):
@@ -132,15 +138,15 @@ def _tasks(settings: Settings, name: str, request: TasksRequest) -> list[NewTask
 
 
 def _act(name: str, tasks: list[NewTask], by: str, now: float) -> Act:
-    """What the audit says of it."""
+    """The audit's entry."""
     return Act(now, by, "submit", f"import {name}", ", ".join(sorted({task.kind for task in tasks})), len(tasks))
 
 
 def _answer(result: object, asked: int) -> TasksSubmitted:
-    """What the frontier has said."""
+    """The frontier's answer."""
     match result:
         case Submitted():
             return TasksSubmitted(run=result.run, began=False, added=result.added, repeated=asked - result.added)
         case StartedRun():
             return TasksSubmitted(run=result.run, began=True, added=asked, repeated=0)
-    raise FrontierError("the frontier's answer is none")
+    raise FrontierError("the frontier's answer is of an unexpected type")

@@ -1,4 +1,4 @@
-"""Sync points: shown, set, moved back, cleared, copied from another import."""
+"""Sync points: showing, setting, moving back, clearing and copying them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.source import Source
 
-MOST_DETAIL = 2_000  # characters of the audit's line
+MOST_DETAIL = 2_000  # characters of the audit's entry
 MOST_VALUE = 100_000  # characters of one sync point
-AHEAD_SECONDS = 86_400.0  # by which a time may be later than now: the clocks of others differ
+AHEAD_SECONDS = 86_400.0  # how much later than now a time may be, since clocks differ
 
 
 class SyncPoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """
-    sink: where the records went that the sync points vouch for; None for the receiver of a source's own deliveries.
-    points: by name, which is "<stream>" or "<stream>:…"; what is a JSON object in the frontier is one here. A stream
-        that has none has null, and is read in full.
+    """The sync points of an import.
+
+    sink: the sink with the records before the sync points; None for the receiver of a source's own deliveries.
+    points: by name, which is "<stream>" or "<stream>:…". JSON objects are shown as objects. A stream without a sync
+        point has null, and is read in full.
     """
 
     import_name: str = msgspec.field(name="import")
@@ -43,13 +44,13 @@ class SyncPoints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SyncPointsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done, one of four.
+    """A change; exactly one of `points`, `clear`, `back` and `copy_from`.
 
-    points: these are set, as of `SyncPoints`; null clears the one of that name, or all of a stream.
-    clear: all are.
-    back: seconds by which the times in them are moved back.
-    copy_from: another import, whose sync points are taken over.
-    streams: only these are changed; empty for all.
+    points: set these, as in `SyncPoints`; null clears the one of that name, or all of a stream.
+    clear: clear them all.
+    back: move the times in them back by this many seconds.
+    copy_from: copy those of this other import.
+    streams: change only these; empty for all.
     """
 
     points: dict[str, Any] = {}
@@ -60,9 +61,9 @@ class SyncPointsRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncPointsChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """What was changed, by name; null where there is none.
+    """What was changed, by name; null for one that does not exist.
 
-    left_out: of those to be copied, what is of streams that the import does not read.
+    left_out: names that were not copied, since the import does not read their streams.
     """
 
     before: dict[str, Any]
@@ -71,12 +72,13 @@ class SyncPointsChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sink_name(spec: ImportSpec) -> str:
-    """As the frontier calls it."""
+    """The sink's name in the frontier."""
     return f"sinks.{spec.sink}" if spec.sink is not None else f"the receiver of import {spec.name}"
 
 
 def show(settings: Settings, reader: FrontierReader | None, name: str, streams: Iterable[str] = ()) -> SyncPoints:
-    """Unknown for an import that is not there, Refused for a stream that it does not read.
+    """The sync points of an import. Raises Unknown if it does not exist, and Refused for a stream that it does not
+    read.
 
     streams: only of these; empty for all.
     """
@@ -92,10 +94,10 @@ def show(settings: Settings, reader: FrontierReader | None, name: str, streams: 
 
 
 class Planned(NamedTuple):
-    """A change that makes sense.
+    """A valid change.
 
     changes: by name; None clears.
-    changed: the answer, once it is written.
+    changed: the answer when it is written.
     """
 
     import_name: str
@@ -105,27 +107,27 @@ class Planned(NamedTuple):
     changed: SyncPointsChanged
 
     def write(self, frontier: Frontier) -> SyncPointsChanged:
-        """One transaction. RunUnderWay while a run of the import is."""
+        """Writes the change in one transaction. Raises RunUnderWay while a run of the import is under way."""
         frontier.change_sync_points(self.import_name, self.sink_name, self.changes, self.act)
         return self.changed
 
 
 def plan(settings: Settings, frontier: Frontier, name: str, request: SyncPointsRequest, by: str, now: float) -> Planned:
-    """What is to be written, while nothing else writes. Unknown for an unknown import, Refused for what makes no
-    sense."""
+    """The change that a request means, while nothing else writes. Raises Unknown for an unknown import, and Refused for
+    an invalid request."""
     check_import(name, settings.imports)
     spec = settings.imports[name]
     _check_streams(settings, spec, request.streams)
     current = frontier.sync_points(name, sink_name(spec))
     if current is None:
         raise Refused(
-            f"import {name} has not used its sink yet, to which sync points belong: start `crawlerd run` or import "
-            f"{name} once"
+            f"import {name} has not used its sink yet, and sync points belong to a sink: start `crawlerd run` or "
+            f"import {name} once"
         )
     changes, left_out = _changes(settings, frontier, spec, current, request, now)
     changes = {each: value for each, value in changes.items() if current.get(each) != value}
     if not changes:
-        raise Refused(f"that changes no sync point of import {name}")
+        raise Refused(f"this would change no sync point of import {name}")
     _check_plan(settings, spec, {**current, **changes}, changes.keys() - current.keys(), now)
     before = {each: _plain(current.get(each)) for each in sorted(changes)}
     after = {each: _plain(changes[each]) for each in sorted(changes)}
@@ -144,10 +146,10 @@ def _changes(
     request: SyncPointsRequest,
     now: float,
 ) -> tuple[dict[str, str | None], list[str]]:
-    """What is to be written, by name, and what is left out of that."""
+    """The changes by name, and what is left out."""
     asked = (bool(request.points), request.clear, request.back is not None, request.copy_from is not None)
     if sum(asked) != 1:
-        raise Refused("say one of: what to set, to clear, how far to move back, which import to copy from")
+        raise Refused("give one of: points to set, clear, how far to move back, an import to copy from")
     chosen = {name: value for name, value in current.items() if _is_of(name, request.streams)}
     if request.clear:
         return dict.fromkeys(chosen), []
@@ -166,38 +168,41 @@ def _changes(
             known = _named(name, current)
             changes[known] = text = _raw(known, value, current.get(known))
             if _is_time(text, current.get(known)) and max(times_of(text)) > now + AHEAD_SECONDS:
-                raise Refused(f"the sync point {known[:80]} would be {text[:80]}: the API has nothing from then on yet")
+                raise Refused(f"the sync point {known[:80]} would be {text[:80]}, which is in the future")
     return changes, []
 
 
 def _is_time(value: str, before: str | None) -> bool:
-    """Digits are one where the sync point was a time so far: they may be the number of a record as well."""
+    """Whether the value is a time. Digits are a time only if the previous value was one: they may be the number of a
+    record too."""
     return bool(times_of(value)) and (shape(value) in ("a time", "a date") or bool(before and times_of(before)))
 
 
 def _named(name: str, current: Mapping[str, str]) -> str:
-    """The sync point that a name means: its own, or the one that there is of a stream. Refused where several are."""
+    """The sync point that a name means: its own, or the only one of a stream. Raises Refused if there are several."""
     of = [each for each in current if _is_of(each, [name])]
     if name in current or not of:
         return name
     if len(of) > 1:
-        raise Refused(f"several sync points are of {name[:80]}: name {' or '.join(sorted(of))[:200]}")
+        raise Refused(f"there are several sync points of {name[:80]}: give one of {' or '.join(sorted(of))[:200]}")
     return of[0]
 
 
 def _moved(settings: Settings, spec: ImportSpec, chosen: Mapping[str, str], seconds: float) -> dict[str, str | None]:
     if not 0 < seconds < float("inf"):
-        raise Refused("say how far back as a duration, such as 2d")
+        raise Refused("give how far back as a duration, such as 2d")
     streams, moved = _streams(settings, spec), dict[str, str | None]()
     for name, value in chosen.items():
         if name.partition(":")[0] not in streams:
-            continue  # of no stream: when something was last done, as a rule
+            continue  # not of a stream: usually the time when something was last done
         try:
             found = earlier(value, seconds)
         except (OverflowError, ValueError):
-            raise Refused(f"the sync point {name} cannot be moved back so far: it is {value[:80]}") from None
+            raise Refused(f"the sync point {name} cannot be moved back that far: it is {value[:80]}") from None
         if found is None:
-            raise Refused(f"the sync point {name} is no time but {shape(value)}: {value[:80]}; set or clear it instead")
+            raise Refused(
+                f"the sync point {name} is not a time but {shape(value)}: {value[:80]}; set or clear it instead"
+            )
         moved[name] = found
     return moved
 
@@ -208,11 +213,11 @@ def _copied(
     check_import(other, settings.imports)
     theirs = settings.imports[other]
     if other == spec.name:
-        raise Refused("an import has its own sync points already: name two imports")
+        raise Refused("these are the same import: give two different imports")
     if theirs.account != spec.account:
         raise Refused(
             f"import {other} reads account {theirs.account}, and import {spec.name} account {spec.account}: the sync "
-            "points of one mean nothing for the other"
+            "points of one are not valid for the other"
         )
     found = frontier.sync_points(other, sink_name(theirs)) or {}
     found = {name: value for name, value in found.items() if _is_of(name, streams)}
@@ -223,13 +228,13 @@ def _copied(
 
 
 def _reads(settings: Settings, spec: ImportSpec, name: str) -> bool:
-    """Whether the sync point is of a stream of the import, or of none."""
+    """Whether the sync point belongs to a stream of the import, or to no stream."""
     stream = name.partition(":")[0]
     return stream in spec.streams or stream not in settings.sources[settings.accounts[spec.account].source].streams
 
 
 def _streams(settings: Settings, spec: ImportSpec) -> list[str]:
-    """Those that a sync point may be of."""
+    """The streams to which a sync point may belong."""
     return list(dict.fromkeys([*spec.streams, *settings.sources[settings.accounts[spec.account].source].streams]))
 
 
@@ -251,9 +256,9 @@ def _check_name(settings: Settings, spec: ImportSpec, name: str, current: Mappin
 
 
 class Looked(dict[str, str]):
-    """Sync points that note which of them are read.
+    """Sync points that record which of them are read.
 
-    looked_at: their names, and names that there are not.
+    looked_at: the names that were read, including those that do not exist.
     """
 
     def __init__(self, points: Mapping[str, str]) -> None:
@@ -280,7 +285,7 @@ class Looked(dict[str, str]):
 def _check_plan(
     settings: Settings, spec: ImportSpec, cursors: Mapping[str, str | None], new: Collection[str], now: float
 ) -> None:
-    """Refused when the source could not begin a run with them, or would not read those that are new."""
+    """Raises Refused if the source could not begin a run with the sync points, or would not read the new ones."""
     account = settings.accounts[spec.account]
     source = settings.sources[account.source]
     kept = Looked({name: value for name, value in cursors.items() if value is not None})
@@ -297,11 +302,11 @@ def _check_plan(
     try:
         begin(source, run, partial(_source_of, settings))
     except Permanent as error:
-        raise Refused(f"with that no run could begin, and nothing was changed: {error}") from None
+        raise Refused(f"no run could begin with this, so nothing was changed: {error}") from None
     if unread := sorted(name for name in new if name in kept and name not in kept.looked_at):
         raise Refused(
-            f"no run of import {spec.name} would read {unread[0][:80]}: its sync points have other names, which "
-            f"`crawlerd syncpoint show {spec.name}` tells once it has run"
+            f"no run of import {spec.name} would read {unread[0][:80]}: its sync points have other names; see "
+            f"`crawlerd syncpoint show {spec.name}` after a run"
         )
 
 
@@ -311,13 +316,14 @@ def _source_of(settings: Settings, account: str) -> Source | None:
 
 
 def _raw(name: str, value: Any, before: str | None) -> str:
-    """As the frontier has it. Refused for what cannot be one, or is of another kind than the one before."""
+    """The value as the frontier stores it. Raises Refused if it cannot be a sync point, or has another form than the
+    previous one."""
     if isinstance(value, dict):
         text = msgspec.json.encode(value).decode()
     elif isinstance(value, str) and value.strip():
         text = value
     else:
-        raise Refused(f"the sync point {name[:80]} must be text, an object as `syncpoint show --json` has it, or null")
+        raise Refused(f"the sync point {name[:80]} must be text, an object as in `syncpoint show --json`, or null")
     if len(text) > MOST_VALUE:
         raise Refused(f"the sync point {name[:80]} is longer than {MOST_VALUE:,} characters")
     if before is not None and shape(before) != shape(text):
@@ -331,14 +337,14 @@ def _plain(value: str | None) -> Any:
             decoded: dict[str, Any] = msgspec.json.decode(value, type=dict[str, Any])
         except msgspec.DecodeError:
             return value
-        if msgspec.json.encode(decoded).decode() == value:  # else it could not be set as it was
+        if msgspec.json.encode(decoded).decode() == value:  # otherwise it could not be set to the same value again
             return decoded
     return value
 
 
 def _is_of(name: str, streams: Iterable[str]) -> bool:
-    """Whether a sync point is of one of these streams; none stand for all. It is of the one that its name begins with,
-    and of those that it names after the colon."""
+    """Whether a sync point belongs to one of these streams; an empty list stands for all. It belongs to the stream that
+    its name begins with, and to those named after the colon."""
     chosen = set(streams)
     first, _, others = name.partition(":")
     return not chosen or first in chosen or not chosen.isdisjoint(others.split(","))

@@ -1,4 +1,4 @@
-"""What `top` shows: a verdict, the accounts with the most to do, the runs under way, and the last errors."""
+"""What `top` shows: a verdict, the accounts with the most ready tasks, the runs under way, and the last errors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from crawlerd.operations.live_facts import Live
     from crawlerd.operations.troubles import Trouble
 
-ACCOUNTS, ERRORS = 50, 50  # at most
+ACCOUNTS, ERRORS = 50, 50  # most accounts and errors
 
 
 class BusyAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    ready: tasks.
-    rate, limit: requests per second that it is asked, and that its limits permit; null where that is not known, or
-        there is no limit.
+    """An account.
+
+    ready: number of ready tasks.
+    rate: requests per second that it gets; null if unknown.
+    limit: requests per second that its limits permit; null if unknown, or unlimited.
     waits: what it waits for.
     """
 
@@ -39,14 +40,15 @@ class BusyAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopReport(msgspec.Struct, frozen=True, kw_only=True):
-    """
+    """What `top` shows.
+
     at: Unix seconds.
     alive: a crawlerd works on the frontier.
-    verdict: how it is, in a sentence.
-    rate: requests per second to all accounts; null where that is not known.
+    verdict: the state in one sentence.
+    rate: requests per second to all accounts; null if unknown.
     status: as `status` shows it.
-    accounts: with the most ready tasks, the most first.
-    errors: groups of dead letters, those first that got a letter last.
+    accounts: those with the most ready tasks, the most first.
+    errors: groups of dead letters, in the order of their last letter, the newest first.
     """
 
     at: float
@@ -67,7 +69,7 @@ def top_report(
     held_up: str | None = None,
     hooks: Sequence[Trouble] = (),
 ) -> TopReport:
-    """The parameters are those of `status_report`."""
+    """The report. Parameters as for `status_report`."""
     status = status_report(reader, live, configured, now, held_up=held_up, hooks=hooks)
     rates = live.account_rates() if live else None
     return TopReport(
@@ -82,7 +84,7 @@ def top_report(
 
 
 def nothing_yet(now: float, *, alive: bool) -> TopReport:
-    """Of a state directory without a frontier."""
+    """The report for a state directory without a frontier."""
     status = StatusReport(
         ready=0, delayed=0, waiting=0, dead=0, troubles=[], running=[], running_count=0, imports=[], import_count=0,
         accounts={}, account_count=0,
@@ -92,14 +94,13 @@ def nothing_yet(now: float, *, alive: bool) -> TopReport:
 
 
 def verdict(status: StatusReport, share: float | None, *, alive: bool) -> str:
-    """How it is, in a sentence: what is gravest, else how fast it goes.
+    """The state in one sentence: the most serious problem, otherwise the pace.
 
-    share: of the requests that the limits of the accounts at work permit, how many are made; None where that is not
-        known.
+    share: the used share of the requests that the limits of working accounts permit (1 is all); None if unknown.
     """
     look = _look(status)
     if not alive:
-        return f"no crawlerd runs{look}"
+        return f"no crawlerd is running{look}"
     if not status.running_count:
         return f"idle: no run is under way{look}"
     importing = [each for each in status.running if each.waits is None or each.waits.reason in MOVING]
@@ -110,7 +111,7 @@ def verdict(status: StatusReport, share: float | None, *, alive: bool) -> str:
     return f"importing{at}{look}"
 
 
-MOVING = (Reason.IMPORTING, Reason.LIMIT, Reason.IDLE, Reason.WORKERS)  # reasons that are no trouble
+MOVING = (Reason.IMPORTING, Reason.LIMIT, Reason.IDLE, Reason.WORKERS)  # reasons that are not problems
 
 
 def _look(status: StatusReport) -> str:
@@ -125,7 +126,7 @@ def _first(runs: Iterable[RunLine]) -> Waiting | None:
 
 
 def share_of(status: StatusReport, live: Live | None) -> float | None:
-    """Of the accounts of the runs that are shown, as far as they have limits."""
+    """The used share for the accounts of the displayed runs that have limits."""
     if live is None:
         return None
     limits = {each.run.account: each.limit for each in status.running if each.limit}

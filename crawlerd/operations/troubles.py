@@ -1,4 +1,4 @@
-"""What needs a look, the gravest first: for `status`, and for cron and monit."""
+"""What needs a look, the most serious first: for `status`, and for cron and monit."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from crawlerd.operations.configured import Configured
     from crawlerd.operations.live_facts import Live
 
-NAMED = 3  # of those that have the same
-MOST_LOOKED = 1_000  # imports whose data are looked at
-LATE = 2.0  # of its interval: data that are older need a look
-LATE_SECONDS = 600.0  # beyond that, since a run takes its time
-DAY = 86_400.0  # seconds for which what the inbox refused needs a look
+NAMED = 3  # most names of subjects with the same trouble
+MOST_LOOKED = 1_000  # imports whose data age is checked
+LATE = 2.0  # data older than this many intervals need a look
+LATE_SECONDS = 600.0  # and by this much in addition, since a run takes time
+DAY = 86_400.0  # for this many seconds, a rejected item of the inbox needs a look
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE)
 WORKING = (Reason.IMPORTING, Reason.WORKERS, Reason.LIMIT, Reason.IDLE, Reason.RETRY)
-SAID = (Reason.PAUSED, Reason.OUTAGE)  # a line of their own says so
+SAID = (Reason.PAUSED, Reason.OUTAGE)  # these have a line of their own
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    who: it is about, such as "import acme".
+    """Something that needs a look.
+
+    who: its subject, such as "import acme".
     text: what is wrong, and what to do.
-    since, until: Unix seconds, None when they are not known.
-    grave: it does not end by itself, and nobody has wanted it: cron and monit tell of it.
+    since, until: Unix seconds; None if unknown.
+    grave: it does not end by itself, and nobody intended it: `status --check` reports it.
     """
 
     who: str
@@ -59,8 +60,13 @@ def troubles(
     workless: int = 0,
     hooks: Sequence[Trouble] = (),
 ) -> Iterator[Trouble]:
-    """configured: None where the configuration was not read. held_up: what holds up the crawlerd that runs. workless:
-    accounts that wait for a worker. hooks: what is wrong with those of `[notify]`."""
+    """What needs a look.
+
+    configured: None if the configuration was not read.
+    held_up: what holds up the running crawlerd.
+    workless: accounts that wait for a worker.
+    hooks: problems with the hooks of `[notify]`.
+    """
     refusals = live.refusals() if live else {}
     stuck = live.stuck_runs() if live else {}
     if held_up and held_up not in refusals.values() and held_up not in [text for _, text in stuck.values()]:
@@ -79,7 +85,7 @@ def troubles(
     yield from _accounts([(each.name, account_waits(reader, live, each, now)) for each in found.accounts])
     if live and workless and (busy := live.busy):
         who = f"{workless:,} account{'s wait' if workless > 1 else ' waits'} for a worker"
-        text = f"workers: {who}: {busy}; more are [daemon] threads_per_process or worker_processes"
+        text = f"workers: {who}: {busy}; for more, raise [daemon] threads_per_process or worker_processes"
         yield Trouble(who="crawlerd", text=text, grave=False)
     yield from _not_configured(reader, configured)
     yield from (_unclean(reader, run) for run in found.running if run.dead)
@@ -95,25 +101,25 @@ def troubles(
     for lowered in found.lowered:
         text, since, until = lowered.text, lowered.since, lowered.until
         yield Trouble(who=lowered.subject, text=text, since=since, until=until, grave=False)
-    for rejection in reader.rejections(1):  # somebody else's mistake, which holds up nothing
+    for rejection in reader.rejections(1):  # another program's mistake, which holds up nothing
         if rejection.at > now - DAY:
-            text = f"item {rejection.item} was rejected: {rejection.reason}; `crawlerd inbox` lists what was"
+            text = f"item {rejection.item} was rejected: {rejection.reason}; `crawlerd inbox` lists rejected items"
             yield Trouble(who="inbox", text=text, since=rejection.at, grave=False)
     yield from _notes(reader, configured)
 
 
 def _configuration(in_force: InForce) -> Iterator[Trouble]:
     if in_force.problems:
-        text = f"the file is wrong, so that the one before is used: {in_force.problems[0]}"
+        text = f"the file is wrong, so the previous configuration is used: {in_force.problems[0]}"
         more = f" and {len(in_force.problems) - 1:,} more" if len(in_force.problems) > 1 else ""
         yield Trouble(who="configuration", text=text + more, since=in_force.wrong_since)
     elif in_force.restart:
-        text = f"the file has changed, which needs a restart: {', '.join(in_force.restart)}"
+        text = f"the file has changes that need a restart: {', '.join(in_force.restart)}"
         yield Trouble(who="configuration", text=text, grave=False)
 
 
 def _accounts(waiting: Sequence[tuple[str, Waiting]]) -> Iterator[Trouble]:
-    """Those that wait for the same are named together."""
+    """One trouble for all accounts that wait for the same."""
     groups: dict[tuple[Reason, str], dict[str, Waiting]] = {}
     for name, waits in waiting:
         if waits.reason not in SAID and waits.reason not in WORKING:
@@ -148,7 +154,10 @@ def _without_daemon(reader: FrontierReader, configured: Configured | None, found
         text = f"{what} interrupted: start the daemon, or `crawlerd import {name}`"
         yield Trouble(who="crawlerd", text=text)
     if configured and any(each.every for each in configured.imports.values()):
-        yield Trouble(who="crawlerd", text="no daemon runs, so nothing starts by its schedule: `crawlerd run`")
+        yield Trouble(
+            who="crawlerd",
+            text="no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`",
+        )
 
 
 def _not_configured(reader: FrontierReader, configured: Configured | None) -> Iterator[Trouble]:
@@ -156,7 +165,7 @@ def _not_configured(reader: FrontierReader, configured: Configured | None) -> It
         return
     gone = [name for name in reader.running_imports(MOST_LOOKED) if name not in configured.imports]
     if gone:
-        text = "not configured any more, but a run has not ended: configure it, or `crawlerd imports rename`"
+        text = "no longer configured, but a run has not ended: configure it, or use `crawlerd imports rename`"
         yield Trouble(who=_several("import", gone), text=text)
 
 
@@ -174,7 +183,7 @@ def _unclean(reader: FrontierReader, run: RunReport) -> Trouble:
 
 
 def _late(reader: FrontierReader, configured: Configured | None, found: Overview, now: float) -> Iterator[Trouble]:
-    """Imports that are scheduled, and that have not started by it, or whose data are old all the same."""
+    """Scheduled imports that have not started on time, or whose data are old anyway."""
     if configured is None:
         return
     paused = {note.name for note in found.pauses if note.kind == "import"}
@@ -194,18 +203,18 @@ def _late(reader: FrontierReader, configured: Configured | None, found: Overview
 
 
 def _skipped_while_paused(reader: FrontierReader, pauses: Sequence[PauseNote]) -> dict[str, str]:
-    """That the schedule asked for starts since an import was paused, by its name."""
+    """For each import that is paused, by name, a remark if a scheduled start was skipped since."""
     since = {note.name: note.since for note in pauses if note.kind == "import"}
     notes = reader.schedule_notes(list(since)) if since else {}
     return {
-        name: "; a start by its schedule was skipped since"
+        name: "; a scheduled start was skipped since then"
         for name, note in notes.items()
         if note.skipped_at is not None and note.skipped_at >= since[name]
     }
 
 
 def _notes(reader: FrontierReader, configured: Configured | None) -> Iterator[Trouble]:
-    """What is worth knowing, and may be as it should."""
+    """Remarks that need not be problems."""
     if configured is None:
         return
     if not any(each.every for each in configured.imports.values()):

@@ -1,4 +1,4 @@
-"""What is said of imports and accounts that are configured and have not been used yet."""
+"""What is reported about imports and accounts that are configured but have not been used yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crawlerd.operations.configured import Configured
     from crawlerd.operations.live_facts import Live
 
-NAMED = 3  # imports of an account
+NAMED = 3  # imports of an account that are named
 
 
 def unused(
@@ -26,8 +26,12 @@ def unused(
     *,
     file: str = "the configuration",
 ) -> Why | None:
-    """None for what is not configured either. reader: None while there is no frontier. live: None when no crawlerd
-    runs. file: that it is configured in."""
+    """The report; None if it is not configured either.
+
+    reader: None while there is no frontier.
+    live: None if no crawlerd runs.
+    file: the file in which it is configured.
+    """
     if configured is None:
         return None
     who = f"{subject} {name}"
@@ -36,7 +40,7 @@ def unused(
     if subject == "account" and name in configured.accounts:
         theirs = [each for each, spec in configured.imports.items() if spec.account == name]
         more = f" and {len(theirs) - NAMED:,} more" if len(theirs) > NAMED else ""
-        used = f"for {', '.join(theirs[:NAMED])}{more}" if theirs else "and no import is of it"
+        used = f"for {', '.join(theirs[:NAMED])}{more}" if theirs else "and no import uses it"
         told = f"{who} has not been used yet; it is configured in {file}, {used}"
         return Why(subject=who, sentences=[f"{told}."], waits=[Waiting(who=who, reason=Reason.IDLE, text=told)])
     return None
@@ -51,12 +55,14 @@ def _import(reader: FrontierReader | None, live: Live | None, name: str, told: s
     if live and (refusal := live.refusals().get(name)):
         waiting = Waiting(who=who, reason=Reason.RETRY, text=f"it could not start: {refusal}")
         return Why(
-            subject=who, sentences=[f"{told}.", f"It could not start: {refusal}. That is tried again."], waits=[waiting]
+            subject=who,
+            sentences=[f"{told}.", f"It could not start: {refusal}. The daemon tries again."],
+            waits=[waiting],
         )
     if every is None:
         then = f"It has no `schedule`: `crawlerd import {name}` starts it"
     else:
-        then = "The daemon starts it when its turn has come" if live else "No daemon runs that would start it"
+        then = "The daemon starts it when its turn has come" if live else "No daemon is running to start it"
     noted = reader.schedule_notes([name]).get(name) if reader else None
     missed = skipped(name, noted, None)
     sentences = [f"{told}.", *([f"{missed[0].upper()}{missed[1:]}."] if missed else []), f"{then}."]

@@ -1,4 +1,4 @@
-"""Why an import, an account, a run or a task waits: from what, to why, to when."""
+"""Why an import, an account, a run or a task waits: what for, why, and until when."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import RunReport
     from crawlerd.operations.live_facts import Live
 
-SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are asked about
+SHOWN, MOST = 5, 50  # accounts of a run that are named, and that are checked
 NOT_RUNNING = "no crawlerd works on it: start the daemon, or `crawlerd import {name}`"
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    subject: what was asked about, such as "import acme".
+    """Why something waits.
+
+    subject: what the question is about, such as "import acme".
     sentences: for people.
-    waits: what it waits for, the most telling first; empty when it waits for nothing.
+    waits: what it waits for, the most important first; empty if it waits for nothing.
     """
 
     subject: str
@@ -42,12 +43,16 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, now: float) -> Why:
-    """live: None when no crawlerd works on the frontier. now: Unix seconds. Unknown for what is not there."""
+    """Why something waits. Raises Unknown if it does not exist.
+
+    live: None if no crawlerd works on the frontier.
+    now: Unix seconds.
+    """
     match subject:
         case "import":
             run = reader.latest(name)
             if run is None:
-                raise Unknown(f"import {name} has not run yet, or there is none of that name")
+                raise Unknown(f"import {name} has not run yet, or does not exist")
             return _run(reader, live, run, f"import {name}", now)
         case "run":
             if not name.isdecimal() or not (runs := reader.runs([int(name[:18])])):
@@ -56,7 +61,7 @@ def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, 
         case "account":
             account = reader.account(name)
             if account is None:
-                raise Unknown(f"account {name} has not been used yet, or there is none of that name")
+                raise Unknown(f"account {name} has not been used yet, or does not exist")
             waits = [account_waits(reader, live, account, now)]
             count = f"{account.ready:,} task{'s' * (account.ready != 1)} of account {name} {_are(account.ready)} ready"
             sentences = [count + ".", *_sentences(waits, now), *_lowered(reader, [name], now)]
@@ -68,11 +73,11 @@ def why(reader: FrontierReader, live: Live | None, subject: Subject, name: str, 
 def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str, now: float) -> Why:
     name = f"run {run.id} of import {run.import_name}"
     if run.state != "running":
-        ended = f"{name} has ended as {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
+        ended = f"{name} has ended: {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
         ended += f", {run.ended_reason}" if run.ended_reason else ""
         letters = counted(run.dead, "dead letter") + (killing(reader, run.id) if run.dead else "")
         dead = f": {letters}, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
-        ended = f"{ended}{dead}. Nothing of it is under way."
+        ended = f"{ended}{dead}. None of its tasks is under way."
         if note := _import_pause(reader, run.import_name):
             waits = [note.waiting(subject)]
             return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
@@ -87,7 +92,7 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
         f"{count:,} {text}"
         for count, text in (
             (run.ready, "ready or with a worker"),
-            (run.delayed, "waiting for another try"),
+            (run.delayed, "waiting for a retry"),
             (run.waiting, "waiting for others of their group"),
             (run.done, "done"),
         )
@@ -114,15 +119,15 @@ def _waits(reader: FrontierReader, live: Live | None, run: RunReport, subject: s
         told = [account_waits(reader, live, each, now) for each in islice(accounts, MOST)]
         found += [each for each in told if live or each.reason is not Reason.WORKERS]
     if run.delayed and (retry := reader.next_retry(run.id)):
-        text = f"the next try of a task: {plain_error(retry.error)}"
+        text = f"the next attempt of a task: {plain_error(retry.error)}"
         found.append(Waiting(who=subject, reason=Reason.RETRY, text=text, until=retry.due_at))
     if run.waiting and not (run.ready or run.delayed):
-        found.append(Waiting(who=subject, reason=Reason.GROUP, text="tasks of a group that have not ended"))
+        found.append(Waiting(who=subject, reason=Reason.GROUP, text="unfinished tasks of a group"))
     return sorted(found, key=lambda each: (live is None and each.reason is not Reason.WORKERS, ORDER[each.reason]))
 
 
 def _lowered(reader: FrontierReader, accounts: Sequence[str], now: float) -> Iterator[str]:
-    """That limits are lowered, whatever the accounts wait for at the moment."""
+    """Sentences about lowered limits, whatever the accounts wait for now."""
     lowered = Lowered(reader.lowered())
     notes = dict.fromkeys((note.account, note.bucket) for name in accounts for note in lowered.all_of(name))
     for key in islice(notes, SHOWN):
@@ -146,10 +151,10 @@ def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> W
         return Why(subject=f"task {number}", sentences=[told, cure])
     task = reader.task(number)
     if task is None:
-        raise Unknown(f"there is no task {name[:40]}: it is done, or has never been")
+        raise Unknown(f"there is no task {name[:40]}: it is done, or never existed")
     what = f"task {number} ({task.kind}, run {task.run})"
     if task.retry:
-        text = f"its next try, after {task.attempts:,} that failed: {plain_error(task.retry.error)}"
+        text = f"its next attempt, after {task.attempts:,} that failed: {plain_error(task.retry.error)}"
         waits = [Waiting(who=what, reason=Reason.RETRY, text=text, until=task.retry.due_at)]
     else:
         account = reader.account(task.account)
@@ -158,7 +163,7 @@ def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> W
 
 
 def _sentences(waits: Sequence[Waiting], now: float) -> Iterator[str]:
-    """The same for several accounts is said once."""
+    """The waits as sentences. Equal ones of several accounts become one."""
     groups: dict[tuple[Reason, str, str], list[Waiting]] = {}
     for each in waits:
         groups.setdefault((each.reason, each.text, each.cure), []).append(each)
@@ -170,7 +175,7 @@ def _sentences(waits: Sequence[Waiting], now: float) -> Iterator[str]:
             continue
         since = f", since {_time(min(start), now)}" if (start := [each.since for each in several if each.since]) else ""
         until = min((each.until for each in several if each.until), default=None)
-        then = f"; it goes on at {_time(until, now)}{_in(until - now)}" if until and until > now else ""
+        then = f"; it continues at {_time(until, now)}{_in(until - now)}" if until and until > now else ""
         yield f"{who}{more} {'waits' if len(several) == 1 else 'wait'} ({reason}): {text}{since}{then}."
         if cure:
             yield cure
@@ -187,7 +192,7 @@ def _are(count: int) -> str:
 
 
 def _time(seconds: float, now: float) -> str:
-    """In this machine's zone; with the date where it is another day than today."""
+    """A time in this machine's zone, with the date if it is not today."""
     at, today = datetime.fromtimestamp(seconds).astimezone(), datetime.fromtimestamp(now).astimezone()
     return at.strftime("%H:%M:%S" if at.date() == today.date() else "%Y-%m-%d %H:%M:%S")
 

@@ -1,29 +1,28 @@
-"""The daemon: signals, health, metrics, and how others reach it.
+"""The daemon: signals, health, metrics, its page, and its API.
 
 daemon: `crawlerd run`.
 running: starts and stops the engine, for the daemon and for imports in the foreground; SIGTERM, SIGINT, SIGHUP.
-foreground: imports in the foreground, from their start to their end.
-following: runs of a daemon that somebody else has asked for.
+foreground: imports in the foreground, from start to end.
+following: runs in a daemon that another process has asked for.
 library: an import, called from Python.
-rereading: the configuration file, read in a process of its own.
+rereading: reads the configuration file again, in a process of its own.
 notifying: tells people what is wrong.
 hooks: sends a message to a webhook or a program.
-ledger_file: what people were told, kept over a restart.
-systemd: how systemd is told.
-signs_of_life: what it is told while the daemon serves.
+ledger_file: which messages were sent, kept over a restart.
+systemd: the protocol for telling systemd about the daemon's state.
+signs_of_life: what systemd is told while the daemon serves.
 health: whether the daemon is alive and ready.
-metrics: what Prometheus scrapes.
+metrics: the metrics for Prometheus.
 metric_families: all families of metrics, with their labels.
 engine_metrics, frontier_metrics, import_metrics, quota_metrics, machine_metrics: where their values come from.
-log_counts: how many log lines somebody should read.
-listeners: where the daemon listens, for monitoring, people and commands.
-web: the server of all of that.
+log_counts: counts warnings and errors in the log.
+listeners: the addresses and the socket on which the daemon listens.
+web: the web server behind all listeners.
 page: what people see in a browser.
-hosts: by which names a listener may be asked.
-repeated: requests that may come again.
+hosts: the host names that requests to a listener may have.
+repeated: requests that may be sent twice but must be done once.
 control: the daemon's socket, as commands use it.
-remote_reader: a frontier, read through the socket.
-resources: what is answered there.
-readable, parameters: what can be read there, and what a query asks for.
-page: what a browser shows of all this.
+remote_reader: reads a frontier through the socket.
+resources: what the API answers.
+readable, parameters: what can be read through the API, and the parameters of a query.
 """

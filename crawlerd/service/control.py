@@ -1,4 +1,4 @@
-"""The daemon's socket: where it is, and how our own commands ask something of it."""
+"""The daemon's socket: where it is, and how commands send requests to it."""
 
 from __future__ import annotations
 
@@ -25,32 +25,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SOCKET_NAME = "crawlerd.sock"  # in the state directory
-UNIT_SOCKET = "socket"  # in the RuntimeDirectory= of the shipped units, which has the name of the StateDirectory=
-STATE_ROOTS, RUNTIME_ROOT = (Path("/var/lib/private"), Path("/var/lib")), Path("/run")  # of systemd
+SOCKET_NAME = "crawlerd.sock"  # its name in the state directory
+# its name in the RuntimeDirectory= of the shipped units; that directory has the same name as the StateDirectory=
+UNIT_SOCKET = "socket"
+# where systemd puts these directories
+STATE_ROOTS, RUNTIME_ROOT = (Path("/var/lib/private"), Path("/var/lib")), Path("/run")
 USER_HEADER = "Crawlerd-User"
 USER_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}"
-OVERFLOW_UID = 65534  # the kernel's word for a user that a namespace does not have
-STARTING_SECONDS = 2.0  # in which a daemon that has the lock listens
-ANSWER_SECONDS = 10.0  # that a command waits for the daemon
-RETRY_SECONDS = 5.0  # for which a command waits for a daemon that has ended under its request
-BROKEN = "the daemon ended before it answered, and is not back; `crawlerd audit` and `runs` show whether it was done"
+OVERFLOW_UID = 65534  # the user id that the kernel shows for a user unknown to a namespace
+STARTING_SECONDS = 2.0  # a daemon listens within this time after it has the lock
+ANSWER_SECONDS = 10.0  # how long a command waits for the daemon's answer
+RETRY_SECONDS = 5.0  # how long a command waits for another daemon if the first has ended during its request
+BROKEN = "the daemon ended before it answered, and is not running; `crawlerd audit` and `runs` show whether it was done"
 NO_ANSWER = "the daemon does not answer: it hangs, or the machine is overloaded; see its log, and restart it"
-NOT_IN_TIME = 504  # the status where the daemon's own threads do not answer
+NOT_IN_TIME = 504  # the status if the daemon's own threads do not answer
 ROOT = "/api/v1/"
-OWN, OF_GROUP = 0o600, 0o660  # rights of the socket: whoever may open it may retry dead letters
+OWN, OF_GROUP = 0o600, 0o660  # permissions of the socket: whoever may open it may retry dead letters
 
 
 class Place(NamedTuple):
-    """Where the socket is, and its rights."""
+    """Where the socket is, and its permissions."""
 
     path: Path
     mode: int
 
 
 def place(state_dir: Path, configured: Path | None) -> Place:
-    """In the state directory for this user alone, unless the configuration or the unit says otherwise: then for the
-    group of the daemon as well, within what the directory permits."""
+    """The place of the socket. By default, it is in the state directory, and only this user may open it. If the
+    configuration or the unit gives another path, the daemon's group may open it too, if the directory permits that."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     path = configured or (Path(runtime) / UNIT_SOCKET if runtime else None)
     if path is None or path.parent.absolute() == state_dir.absolute():
@@ -60,7 +62,8 @@ def place(state_dir: Path, configured: Path | None) -> Place:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """The address of a socket, by way of its directory's descriptor: a path of 108 bytes or more is none."""
+    """An address for the socket that goes through its directory's descriptor, since the kernel accepts no path of 108
+    bytes or more."""
     directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"
@@ -72,20 +75,25 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 class _Broken(OSError):
-    """The connection ended before the whole answer was here."""
+    """The connection ended before the whole answer had arrived."""
 
 
 class Asked(NamedTuple):
-    """Who is asked: the daemon that uses the state directory. configured: the path of its socket, if the configuration
-    says."""
+    """The daemon that uses a state directory, to send requests to.
+
+    state_dir: the state directory.
+    configured: the path of its socket, if the configuration gives one.
+    """
 
     state_dir: Path
     configured: Path | None = None
 
 
 def ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = None) -> T | None:
-    """What the daemon answers; None when it cannot be asked, as an import in the foreground cannot. Unknown for what is
-    not there, FrontierError when it cannot say.
+    """Sends a request to the daemon. Returns its answer; None if no daemon takes requests, as during an import in the
+    foreground.
+
+    Raises Unknown if the resource does not exist, and FrontierError if the daemon cannot answer.
 
     path: below `ROOT`, quoted, with its query.
     body: becomes JSON.
@@ -99,7 +107,10 @@ def ask(daemon: Asked, method: str, path: str, answer: type[T], body: object = N
 def must_ask(
     daemon: Asked, method: str, path: str, answer: type[T], body: object = None, *, seconds: float = ANSWER_SECONDS
 ) -> T:
-    """The same of a daemon that must be there; DaemonUnavailable when it cannot be asked. seconds: that it has."""
+    """Like `ask`, but the daemon must be running: raises DaemonUnavailable if it takes no requests.
+
+    seconds: how long to wait for the answer.
+    """
     until = time.monotonic() + STARTING_SECONDS
     while True:
         try:
@@ -107,11 +118,11 @@ def must_ask(
         except OSError as error:
             problem = error
         if time.monotonic() < until:
-            time.sleep(0.05)  # nothing tells that a daemon that is starting listens
+            time.sleep(0.05)  # a starting daemon does not signal that it listens
             continue
         raise DaemonUnavailable(
-            f"a crawlerd is using {daemon.state_dir} but takes no commands ({problem}): an import in the foreground "
-            "does not; wait for its end, or stop it, then try again"
+            f"a crawlerd is using {daemon.state_dir} but takes no commands ({problem}): it may be an import in "
+            "the foreground; wait for its end, or stop it, then try again"
         ) from None
 
 
@@ -130,16 +141,16 @@ def _answer(daemon: Asked, method: str, path: str, answer: type[T], body: object
             return msgspec.json.decode(found, type=answer)
         problem = msgspec.json.decode(found, type=Problem)
     except msgspec.DecodeError:
-        raise FrontierError("the daemon's answer cannot be read: it is of another version; restart it") from None
+        raise FrontierError("the daemon's answer cannot be read: the daemon has another version; restart it") from None
     if problem.status == 404:
         raise Unknown(problem.detail)
     raise DaemonUnavailable(problem.detail) if problem.status == NOT_IN_TIME else DaemonRefused(problem)
 
 
 def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
-    """What holds up the imports of the daemon that uses the state directory; None when nothing does.
+    """What holds up the imports of the daemon that uses the state directory; None if nothing does.
 
-    configured: as of `Asked`.
+    configured: as in `Asked`.
     """
     try:
         head, _, body = _ask(state_dir, configured, b"GET /readyz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
@@ -153,8 +164,8 @@ def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:
 def peer_name(connection: socket.socket, said: str | None = None) -> str:
     """The name of the user at the other end of a Unix socket.
 
-    said: by which the command calls that user. In the unit's namespace of users (PrivateUsers=), the kernel does not
-        tell who it is, beyond that the group lets this user in.
+    said: the user's name according to the command. It is used if the daemon runs in a namespace of users
+        (PrivateUsers=): there, the kernel does not say who the user is, only that the group may open the socket.
     """
     _, uid = _peer(connection)
     if uid == OVERFLOW_UID and said and re.fullmatch(USER_NAME, said) and _users_are_hidden():
@@ -163,19 +174,19 @@ def peer_name(connection: socket.socket, said: str | None = None) -> str:
 
 
 def peer_user(connection: socket.socket) -> int:
-    """The user at the other end of a Unix socket."""
+    """The user id at the other end of a Unix socket."""
     return _peer(connection)[1]
 
 
 def _peer(connection: socket.socket) -> tuple[int, int]:
-    """Pid and user."""
+    """The process id and the user id."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", packed)
     return pid, uid
 
 
 def _users_are_hidden() -> bool:
-    """Whether this process is in a namespace that does not have all users."""
+    """Whether this process is in a namespace that lacks some users."""
     with suppress(OSError, ValueError):
         ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
         return not any(int(first) <= OVERFLOW_UID < int(first) + int(count) for first, _, count in ranges)
@@ -190,8 +201,8 @@ def user_name(uid: int) -> str:
 
 
 def _ask_again(daemon: Asked, request: bytes, seconds: float) -> tuple[bytes, bytes]:
-    """Head and body of the answer. A request whose connection breaks is sent once more: its key sees to it that it is
-    done once. DaemonUnavailable when that does not help."""
+    """Head and body of the answer. If the connection breaks, the request is sent once more; its key makes sure that it
+    is done only once. Raises DaemonUnavailable if that fails too."""
     try:
         return _whole(_ask(*daemon, request, seconds))
     except _Broken:
@@ -203,14 +214,14 @@ def _ask_again(daemon: Asked, request: bytes, seconds: float) -> tuple[bytes, by
             raise
         except _Broken:
             raise DaemonUnavailable(BROKEN) from None
-        except OSError:  # it is not there again yet
+        except OSError:  # it does not listen again yet
             if time.monotonic() > until:
                 raise DaemonUnavailable(BROKEN) from None
-            time.sleep(0.05)  # nothing tells that another process listens
+            time.sleep(0.05)  # another process does not signal that it listens
 
 
 def _whole(answer: bytes) -> tuple[bytes, bytes]:
-    """Its head and body."""
+    """Splits an answer into head and body."""
     head, end, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
     if not end or (length and len(body) < int(length[1])):
@@ -230,7 +241,7 @@ def _ask(state_dir: Path, configured: Path | None, request: bytes, seconds: floa
 
 
 def _connect(connection: socket.socket, state_dir: Path, configured: Path | None) -> int:
-    """To the socket of the daemon that owns the state directory, and no other. Its pid."""
+    """Connects to the socket of the daemon that owns the state directory, and to no other. Returns its process id."""
     paths = [configured] if configured else [state_dir / SOCKET_NAME, *_of_the_unit(state_dir)]
     there = [path for path in paths if _is_there(path)] or paths[:1]
     with socket_address(there[0]) as address:
@@ -243,7 +254,8 @@ def _connect(connection: socket.socket, state_dir: Path, configured: Path | None
 
 
 def _of_the_unit(state_dir: Path) -> list[Path]:
-    """Where the unit of a state directory has its socket; none for one that systemd does not make."""
+    """Where systemd puts the socket for a unit's state directory; empty if the directory is not one that systemd
+    makes."""
     for root in STATE_ROOTS:
         if state_dir.is_relative_to(root) and state_dir != root:
             return [RUNTIME_ROOT / state_dir.relative_to(root) / UNIT_SOCKET]
@@ -253,18 +265,19 @@ def _of_the_unit(state_dir: Path) -> list[Path]:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # in a directory of another user
+    except OSError:  # inside a directory of another user
         return False
 
 
 def _is_own(folder: Path, uid: int) -> bool:
-    """Whether nobody but a user, or root, can have put a socket into a directory."""
+    """Whether only one user, or root, can have put a socket into a directory."""
     facts = folder.stat()
     return facts.st_uid in (uid, 0) and not facts.st_mode & 0o022
 
 
 def is_hidden(state_dir: Path) -> bool:
-    """Whether this user may not see who uses a state directory: members of the daemon's group ask the daemon."""
+    """Whether this user may not see who uses a state directory. Members of the daemon's group may not; they ask the
+    daemon."""
     try:
         os.close(os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except PermissionError:
@@ -275,7 +288,8 @@ def is_hidden(state_dir: Path) -> bool:
 
 
 def holder(daemon: Asked) -> int | None:
-    """The pid of the crawlerd that uses the state directory; of a daemon alone where that is hidden. None for none."""
+    """The process id of the crawlerd that uses the state directory; None if there is none. If that is hidden from this
+    user, only a daemon is found."""
     if not is_hidden(daemon.state_dir):
         return lock_holder(daemon.state_dir)
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
@@ -288,10 +302,11 @@ def holder(daemon: Asked) -> int | None:
 
 
 def bind(listener: socket.socket, path: Path, mode: int) -> None:
-    """Creates the socket's file with these rights. One that a crash has left is replaced, and nothing else is."""
+    """Creates the socket's file with these permissions. A socket that a crash has left is replaced; any other file is
+    not."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(0, "it is there already, and no socket")
+            raise FileExistsError(0, "the file exists already and is not a socket")
         path.unlink()
     mask = os.umask(0o777 & ~mode)
     try:

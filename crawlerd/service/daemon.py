@@ -1,4 +1,4 @@
-"""`crawlerd run`: the engine as a service, until a signal, a failure, or the end of time."""
+"""`crawlerd run`: the engine as a service, until a signal or a failure."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS = 10.0  # in which the loop here goes round, for those who watch it
-CLOSE_SECONDS = 30.0  # that closing may take, when all is drained
-TROUBLE_SECONDS = 5.0  # between tries to start runs while the disk or a sink refuses
+BEAT_SECONDS = 10.0  # the loop here runs at least this often, which health checks watch
+CLOSE_SECONDS = 30.0  # how long closing may take when everything is drained
+TROUBLE_SECONDS = 5.0  # between attempts to start runs while the disk or a sink refuses
 
 
 def run(settings: Settings, path: Path) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; reads the configuration again at SIGHUP. Raises what the engine, or
-    the loop here, raised when it failed.
+    """Serves until SIGTERM or SIGINT, then drains. Reads the configuration again at SIGHUP. Raises the error with which
+    the engine or the loop here failed.
 
-    path: of the configuration file.
+    path: the configuration file.
     """
     with running_engine(settings, reading=reading(path), around_reload=reloading) as running:
         engine = running.engine
@@ -57,7 +57,7 @@ def run(settings: Settings, path: Path) -> None:
             with SignsOfLife(engine):
                 _serve(running)
             _end(running)
-        except BaseException as error:  # a half of a daemon that goes on would never be started again
+        except BaseException as error:  # systemd would never restart a daemon of which only some threads are left
             if engine.failure is None:
                 tell(
                     Event.FAILED,
@@ -77,13 +77,13 @@ def run(settings: Settings, path: Path) -> None:
 
 def _end(running: Running) -> None:
     engine = running.engine
-    engine.agenda.progress_at = math.inf  # nothing of it is to come
+    engine.agenda.progress_at = math.inf  # the main loop makes no more progress, which is not a fault now
     seconds, tasks = engine.settings.daemon.drain_seconds, engine.dispatcher.leased
     stopping(seconds + CLOSE_SECONDS)
     text = "draining: waiting up to %g s for %d running tasks"
     tell(Event.DRAINING, text, seconds, tasks, tasks=tasks, seconds=seconds)
     drained = stop(engine, running.signals)
-    tell(Event.STOPPED, "stopped%s", "" if drained else "; what was still running will be done again")
+    tell(Event.STOPPED, "stopped%s", "" if drained else "; tasks that were still running will be done again")
 
 
 def _serve(running: Running) -> None:
@@ -105,7 +105,7 @@ def _serve(running: Running) -> None:
             except (FrontierError, SinkError) as error:
                 if engine.failure is not None:
                     break
-                log.error("cannot start what is due: %s; trying again", error)
+                log.error("cannot start due imports: %s; trying again", error)
                 due_at = now + TROUBLE_SECONDS
         changed.wait(max(0.0, min(due_at - now, BEAT_SECONDS)))
         changed.clear()
@@ -114,8 +114,8 @@ def _serve(running: Running) -> None:
 def _log_ends(engine: Engine, numbers: list[int]) -> None:
     try:
         runs = engine.runs.facts(numbers)
-    except CrawlerdError as error:  # a log line is worth no more
-        log.info("runs %s have ended (what they did cannot be read: %s)", ", ".join(map(str, numbers)), error)
+    except CrawlerdError as error:  # failing to read figures for a log line must not stop the daemon
+        log.info("runs %s have ended (their figures cannot be read: %s)", ", ".join(map(str, numbers)), error)
         return
     for run in runs:
         tell(

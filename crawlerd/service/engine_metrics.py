@@ -1,4 +1,4 @@
-"""Metrics of the engine: counters that its threads keep, and what it is doing at this moment."""
+"""Metrics of the engine: counters that its threads keep, and its current state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def add_engine(scrape: Scrape, engine: Engine, logs: LogCounts) -> None:
-    """All but what is by source or by sink."""
+    """Adds all metrics that are not by source or by sink."""
     dispatcher, daemon = engine.dispatcher, engine.settings.daemon
     in_force = engine.reloads.in_force
     scrape.set("config_last_reload_successful", not (in_force.problems or in_force.restart))
@@ -33,7 +33,7 @@ def add_engine(scrape: Scrape, engine: Engine, logs: LogCounts) -> None:
     unix = time.time() - time.monotonic()
     scrape.set("loop_last_progress_timestamp_seconds", unix + dispatcher.progress_at, Loop.DISPATCHER)
     scrape.set("loop_last_progress_timestamp_seconds", unix + engine.store.progress_at, Loop.STORE)
-    main = min(engine.agenda.progress_at, time.monotonic())  # when it has ended well, it is not late
+    main = min(engine.agenda.progress_at, time.monotonic())  # a main loop that has ended cleanly is not late
     scrape.set("loop_last_progress_timestamp_seconds", unix + main, Loop.MAIN)
     for level in LogLevel:
         scrape.set("log_messages", logs.lines[level], level)
@@ -60,7 +60,7 @@ def add_engine(scrape: Scrape, engine: Engine, logs: LogCounts) -> None:
 
 
 def add_sources(scrape: Scrape, engine: Engine) -> None:
-    """Every source that an account uses, or has used since the start."""
+    """Adds the metrics of every source that an account uses or has used since the start."""
     attempts, commits = engine.attempt_counts, engine.store.counts
     names = {*engine.settings.sources, *attempts.by_source()} - {""}
     for source in sorted(names):
@@ -86,7 +86,7 @@ def add_sources(scrape: Scrape, engine: Engine) -> None:
 
 
 def add_sinks(scrape: Scrape, engine: Engine) -> None:
-    """Every sink that is configured."""
+    """Adds the metrics of every configured sink."""
     held_up, commits = engine.insight.sinks_held_up(), engine.store.counts
     for sink in sorted(engine.settings.sinks.copy()):
         scrape.set("sink_held_up", sink in held_up, sink)

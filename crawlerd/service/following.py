@@ -1,4 +1,4 @@
-"""Runs of a daemon that somebody else has asked for: started over its socket, and looked at until they end."""
+"""Runs in a daemon that another process has asked for: started over the daemon's socket, and followed to their end."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 
 def takes_commands(daemon: Asked) -> bool:
-    """Whether a daemon uses the state directory, which may be starting; an import in the foreground takes none."""
+    """Whether a daemon uses the state directory, or is starting there. An import in the foreground takes no
+    commands."""
     until = time.monotonic() + STARTING_SECONDS
     while ask(daemon, "GET", "pauses", list[object]) is None:
         if time.monotonic() > until:
             return False
-        time.sleep(0.05)  # nothing tells that it listens
+        time.sleep(0.05)  # a starting daemon does not signal that it listens
     return True
 
 
 def start_run(daemon: Asked, name: str, request: RunRequest) -> RunStarted:
-    """Asks for a run of an import; one that is under way is the answer as it is."""
+    """Asks for a run of an import. If one is under way, that one is the answer."""
     return must_ask(daemon, "POST", f"imports/{quote(name, safe='')}/run", RunStarted, request)
 
 
 def unfinished(daemon: Asked, runs: Sequence[int]) -> list[RunReport]:
-    """Those of the runs that have not ended."""
+    """The runs that have not ended."""
     with _reader(daemon) as reader:
         return [run for run in reader.runs(runs) if run.ended_at is None] if reader else []
 
@@ -44,7 +45,12 @@ def unfinished(daemon: Asked, runs: Sequence[int]) -> list[RunReport]:
 def report_of_runs(
     daemon: Asked, runs: Mapping[str, Sequence[int]], not_started: Mapping[str, str], stopped: Stopped | None = None
 ) -> ImportReport:
-    """runs: by import. not_started: why others could not start. stopped: why not all runs were waited for."""
+    """A report of runs.
+
+    runs: the numbers of the runs, by import.
+    not_started: why others could not start, by import.
+    stopped: why the command stopped waiting; None if all runs have ended.
+    """
     with _reader(daemon) as reader:
         assert reader is not None  # noqa: S101 - the runs are in it
         reports = {
@@ -64,7 +70,7 @@ def report_of_runs(
 
 @contextmanager
 def _reader(daemon: Asked) -> Iterator[FrontierReader | None]:
-    """Through the socket where this user may not see the files."""
+    """A reader of the frontier: through the socket if this user may not read the files."""
     if is_hidden(daemon.state_dir):
         from crawlerd.service.remote_reader import remote_reader
 

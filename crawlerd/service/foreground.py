@@ -1,4 +1,4 @@
-"""Imports in the foreground: started, watched until they have ended, are paused, or a signal comes."""
+"""Imports in the foreground: started and watched until they end or are paused, or a signal comes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from crawlerd.operations.run_history import RunRequest
     from crawlerd.service.running import Running
 
-LOOK_SECONDS = 0.25  # the longest wait for a run's end, a signal or trouble
-LOOK_SHARE = 20  # reading how far the runs are takes at most one part in this many of the time
-TROUBLE_SECONDS = 10.0  # a disk or sink that refuses for so long ends a foreground import
+LOOK_SECONDS = 0.25  # longest wait between two checks for a run's end, a signal or trouble
+LOOK_SHARE = 20  # reading the runs' progress takes at most one part in this many of the time
+TROUBLE_SECONDS = 10.0  # if a disk or sink refuses for this long, the import ends
 
 
 class Patience(NamedTuple):
-    """How long a foreground import goes on.
+    """How long a foreground import may last.
 
-    outage: seconds for which an API may not answer.
+    outage: seconds for which an API may fail to answer.
     most: seconds in all.
     """
 
@@ -41,20 +41,24 @@ class Patience(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Is shown how far the runs are."""
+    """Displays the progress of runs."""
 
     @property
     def pause(self) -> float:
-        """Seconds after which to show the runs again."""
+        """Seconds until the runs should be shown again."""
         ...
 
     def show(self, reports: Sequence[RunReport], held: Container[int], now: float) -> None:
-        """held: runs that wait for a paused account. now: of the monotonic clock."""
+        """Shows the runs.
+
+        held: the runs that wait for a paused account.
+        now: seconds of the monotonic clock.
+        """
         ...
 
 
 class Unwatched:
-    """Nobody looks; a paused account is noticed as soon as it is for a watcher."""
+    """A watcher that shows nothing. A paused account is noticed as quickly as with a display."""
 
     pause = 0.25
 
@@ -77,14 +81,15 @@ def run_to_end(
     watching: Callable[[Engine], AbstractContextManager[Watcher]] = unwatched,
     say: Callable[[str], None] | None = None,
 ) -> ImportReport:
-    """Runs the imports until they have ended, are paused, or a signal comes; then stops the engine.
+    """Runs the imports until they end or are paused, or a signal comes; then stops the engine.
 
-    specs: the imports as they are for this run, where that changes them.
-    tell_started: gets what has started, by import.
-    watching: who looks while they run.
+    A disk or sink that holds up all imports for TROUBLE_SECONDS raises an error; one that holds up some is in the
+    report.
+
+    specs: the imports as they are for this run, if the run changes them.
+    tell_started: gets the started runs, by import.
+    watching: displays the runs.
     say: gets what a person at the terminal should know.
-
-    A disk or sink that holds up all of them for TROUBLE_SECONDS is an error; one that holds up some is in the report.
     """
     engine, signals = running.engine, running.signals
     try:
@@ -119,9 +124,10 @@ def _watch(
     patience: Patience,
     watching: Callable[[Engine], AbstractContextManager[Watcher]],
 ) -> Stopped | None:
-    """Returns when nothing is left to wait for, or why it does not wait for what is left.
+    """Waits until nothing is left to wait for. Returns None then, or the reason why it stopped earlier.
 
-    started: by import; an import whose run was abandoned meanwhile is started again, and replaced there.
+    started: the started runs, by import. If the run of an import is abandoned, the import starts again and is replaced
+        here.
     """
     engine, changed, signals = running
     reader = open_reader(engine.settings.daemon.state_dir)
@@ -154,7 +160,7 @@ def _watch(
                     return Stopped.OUTAGE
                 workless = engine.dispatcher.without_workers()
                 if workless and workless[1] > TROUBLE_SECONDS:
-                    raise WorkersFailed(f"{workless[0]}; nothing is lost: when that is mended, import again")
+                    raise WorkersFailed(f"{workless[0]}; nothing is lost: fix that, then import again")
                 stuck = left - held.keys() <= engine.store.stuck.keys()
                 trouble_since = (trouble_since or now) if stuck else None
                 if trouble_since and now - trouble_since > TROUBLE_SECONDS:

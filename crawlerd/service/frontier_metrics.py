@@ -1,4 +1,4 @@
-"""Metrics of the frontier: tasks, accounts, pauses. Read from it at the scrape."""
+"""Metrics of the frontier: tasks, accounts, pauses. They are read at the scrape."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import Told
     from crawlerd.service.metric_families import Scrape
 
-WORST = 20  # accounts that have a series of their own
+WORST = 20  # number of accounts that get a series of their own
 
 
 def add_frontier(scrape: Scrape, engine: Engine, reader: FrontierReader, told: Sequence[Told] | None) -> None:
-    """told: what the accounts in memory wait for; None while the dispatcher does not answer."""
+    """Adds the metrics.
+
+    told: what the accounts in memory wait for; None if the dispatcher does not answer.
+    """
     for state, count in zip(TaskState, reader.totals(), strict=True):
         scrape.set("tasks", count, state)
     paused = Counter(note.kind for note in reader.pauses())

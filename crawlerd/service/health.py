@@ -1,4 +1,4 @@
-"""Whether the daemon is alive (health), and whether it can import at the moment (readiness)."""
+"""Whether the daemon is alive (health), and whether it can import now (readiness)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
 
-STALE_SECONDS = 30.0  # a core loop without progress for so long is stuck
-WAITING_SECONDS = 30.0  # that the main loop may wait for the store beyond that
-WORKERLESS_SECONDS = 60.0  # without any worker after which a new start may help
+STALE_SECONDS = 30.0  # a core loop without progress for this long is stuck
+WAITING_SECONDS = 30.0  # the main loop may wait this much longer for the store
+WORKERLESS_SECONDS = 60.0  # after this long without any worker, a restart may help
 
 
 def health(engine: Engine) -> str | None:
-    """Why the daemon is not alive; None when it is."""
+    """Why the daemon is not alive; None if it is."""
     if engine.failure is not None:
         return f"stopped by {type(engine.failure).__name__}: {engine.failure}"
     now = time.monotonic()
@@ -33,5 +33,5 @@ def health(engine: Engine) -> str | None:
 
 
 def readiness(engine: Engine) -> str | None:
-    """Why the daemon cannot import at the moment; None when it can."""
+    """Why the daemon cannot import now; None if it can."""
     return health(engine) or engine.insight.trouble

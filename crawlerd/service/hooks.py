@@ -1,4 +1,4 @@
-"""Sends a message to a webhook, or gives it to a program: within its time, and without a secret in what is said."""
+"""Sends a message to a webhook or a program, with a time limit. Errors never show secrets."""
 
 from __future__ import annotations
 
@@ -26,40 +26,44 @@ if TYPE_CHECKING:
     from crawlerd.core.notice_message import Message
     from crawlerd.core.notify_spec import NotifySpec, ProgramSpec, WebhookSpec
 
-LONGEST = 300  # characters of what is said of a failure
-SHORTEST = 8  # characters of a part of an address with a digit in it that is no word
-LONG = 16  # characters of a part of an address that is no word
-MOST_BYTES = 64 * 1024  # of an answer
+LONGEST = 300  # characters of a failure's text that are kept
+SHORTEST = 8  # a part of an address with a digit is a secret if it has this many characters
+LONG = 16  # any part of an address is a secret if it has this many characters
+MOST_BYTES = 64 * 1024  # bytes of an answer that are read
 HOOKS = "webhook", "command"
 
 
 class Failed(NamedTuple):
-    """Why a message has not arrived. seconds: after which it is to be tried again, where the hook says so."""
+    """Why a message did not arrive.
+
+    seconds: when to try again, if the hook has said so.
+    """
 
     problem: str
     seconds: float | None = None
 
 
 class Hooks:
-    """Sends to what a configuration names. Each hook is used by one thread at a time, and closed from any."""
+    """Sends messages to the configured hooks. Each hook is used by one thread at a time, and may be closed by any
+    thread."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
     def send(self, spec: NotifySpec, hook: str, message: Message) -> Failed | None:
-        """None when it has arrived. Never raises an Exception."""
+        """Sends a message. Returns None if it has arrived. Raises no Exception."""
         try:
             if hook == "webhook" and spec.webhook:
                 return self._post(spec.webhook, message)
             if hook == "command" and spec.command:
                 return self._run(spec.command, message)
-            return Failed("it is not configured any more")
+            return Failed("the hook is no longer configured")
         except Exception as error:  # noqa: BLE001 - a hook must cost nothing, whatever is wrong with it
             return Failed(f"{type(error).__name__}; this is a bug of crawlerd")
 
     def close(self) -> None:
-        """Ends a program that runs. A request ends by itself, within its time."""
+        """Kills a running program. A request ends by itself, within its time limit."""
         self._closed = True
         if process := self._process:
             _kill(process)
@@ -67,7 +71,8 @@ class Hooks:
     def _post(self, hook: WebhookSpec, message: Message) -> Failed | None:
         if hook.problem:
             return Failed(hook.problem)
-        from crawlerd.clients.http import USUAL_HEADERS, HttpClient  # some megabytes, for those who need it
+        # takes some megabytes, so it is imported only when it is needed
+        from crawlerd.clients.http import USUAL_HEADERS, HttpClient
         from crawlerd.clients.http_error import error_for
 
         url = hook.url.replace("{token}", hook.token)
@@ -99,7 +104,8 @@ class Hooks:
         words = with_title(hook.words, message.title)
         what = f"{hook.words[0]}"
         text = message.text.encode() + b"\n" if hook.gets == "text" else msgspec.json.encode(message.document)
-        fd = os.memfd_create("message", os.MFD_CLOEXEC)  # it may be read or not: nobody waits for that
+        # in a file, since nobody needs to wait until the program reads it
+        fd = os.memfd_create("message", os.MFD_CLOEXEC)
         try:
             os.write(fd, text)
             os.lseek(fd, 0, os.SEEK_SET)
@@ -125,19 +131,20 @@ class Hooks:
 
 
 def secrets(hook: WebhookSpec) -> tuple[str, ...]:
-    """What must not be shown: the token, and of the address what is not the origin and no mere word."""
+    """What must not be shown: the token, and the parts of the address that may be secrets (all but the origin and plain
+    words)."""
     path = hook.url.partition("://")[2].partition("/")[2]
     parts = [part for part in (path, *re.split("[/?&=:]", path)) if len(part) >= LONG or _is_mixed(part)]
     return tuple(dict.fromkeys(each for each in (hook.token, *parts) if each))
 
 
 def _is_mixed(part: str) -> bool:
-    """It is no word."""
+    """Whether a part of an address is no plain word."""
     return len(part) >= SHORTEST and bool(re.search("[0-9]", part))
 
 
 def described(spec: NotifySpec, hook: str) -> str:
-    """Where a hook leads, for people."""
+    """Where a hook sends to, for people."""
     if hook == "webhook" and spec.webhook:
         return _origin(spec.webhook.url) if spec.webhook.url else "webhook"
     return spec.command.words[0] if spec.command else hook
@@ -151,18 +158,18 @@ def _ended(process: subprocess.Popen[bytes], hook: ProgramSpec, what: str) -> Fa
         if not ready.poll(hook.seconds * 1000):
             _kill(process)
             process.wait()
-            return Failed(f"{what} has not ended within {hook.seconds:g} s; it was killed")
+            return Failed(f"{what} did not end within {hook.seconds:g} s; it was killed")
     finally:
         os.close(end)
     code = process.wait()
     if code == 0:
         return None
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with {code}"
-    return Failed(f"{what} {how}; `crawlerd notify test`, or run it by hand, as this user, to see why")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    return Failed(f"{what} {how}; to see why, use `crawlerd notify test`, or run the program by hand as this user")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """With all that it has started: they are a session of their own."""
+    """Kills the program with everything that it has started: they share a session."""
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

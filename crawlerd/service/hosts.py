@@ -1,4 +1,5 @@
-"""By which names a listener may be asked for: a web site must not read it through a visitor's browser."""
+"""The host names that requests to a listener may have. This keeps a web site from reading it through a visitor's
+browser."""
 
 from __future__ import annotations
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
 
 
 def is_known(headers: Sequence[str], names: Collection[str], *, remote: bool) -> bool:
-    """Whether what requests say in `Host` names this listener. headers: all of a request's; a request without one comes
-    from no browser. names: in lower case. remote: other machines may ask, by any address that leads here."""
+    """Whether the `Host` headers of a request name this listener.
+
+    headers: all `Host` headers of the request. A request without one does not come from a browser.
+    names: the listener's names, in lower case.
+    remote: other machines may send requests, by any IP address that leads here.
+    """
     return len(headers) <= 1 and all(_is_ours(each, names, remote=remote) for each in headers)
 
 
 def own_names(listen: str, configured: Sequence[str]) -> set[str]:
-    """What the listener is called: as it is configured, and as the machine."""
+    """The names of a listener: its configured address and names, and the machine's name."""
     machine = socket.gethostname().lower()
     return {listen.lower(), *configured, machine, machine.partition(".")[0]}
 
@@ -34,4 +39,4 @@ def _is_ours(header: str, names: Collection[str], *, remote: bool) -> bool:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return remote  # an address is no name that somebody could have pointed here
+    return remote  # unlike a name, an IP address cannot be made to point here by an attacker

@@ -1,4 +1,4 @@
-"""Metrics of imports: how many are in which state, and figures of each."""
+"""Metrics of imports: how many are in each state, and figures of each."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reports import RunReport, Told
     from crawlerd.service.metric_families import Scrape
 
-ESTIMATED = 100  # runs under way whose end is estimated, the oldest ones
+ESTIMATED = 100  # only the ends of this many runs are estimated, the oldest ones
 
 
 def add_states(scrape: Scrape, engine: Engine, reader: FrontierReader, figures: Mapping[str, ImportFigures]) -> None:
-    """figures: of every configured import."""
+    """Adds how many imports are in each state.
+
+    figures: those of every configured import.
+    """
     paused = {note.name for note in reader.pauses() if note.kind == "import"}
     refused = engine.insight.refusals()
     counts = Counter(state(name, each, paused, refused) for name, each in figures.items())
@@ -33,7 +36,7 @@ def add_states(scrape: Scrape, engine: Engine, reader: FrontierReader, figures: 
 
 
 def state(name: str, figures: ImportFigures, paused: Iterable[str], refused: Iterable[str]) -> ImportState:
-    """The first that applies."""
+    """The state of an import: the first that applies."""
     if name in paused:
         return ImportState.PAUSED
     if figures.open is not None:
@@ -52,7 +55,11 @@ def add_imports(
     ends: Mapping[str, float],
     reasons: Mapping[str, Reason],
 ) -> None:
-    """By import: ends: seconds until the runs under way are likely to end; reasons: what they wait for."""
+    """Adds the metrics of each import.
+
+    ends: seconds until the runs under way will probably end, by import.
+    reasons: what the runs under way wait for, by import.
+    """
     specs, pauses = engine.settings.imports.copy(), engine.pauses.current
     for name, each in figures.items():
         spec = specs.get(name)
@@ -74,8 +81,8 @@ def add_imports(
 def likely_ends(
     engine: Engine, reader: FrontierReader, told: Sequence[Told] | None, runs: Sequence[RunReport], now: float
 ) -> dict[str, float]:
-    """Seconds until runs under way are likely to end, by import; of several of one import, the last end. None of an
-    import that has a run whose end is unknown."""
+    """Seconds until runs under way will probably end, by import. If an import has several, the last end counts. Imports
+    with a run whose end is unknown are left out."""
     if told is None:
         return {}
     waits = {engine.insight.account_name(each.account): each for each in told}
@@ -88,8 +95,11 @@ def likely_ends(
 
 
 def reasons(engine: Engine, reader: FrontierReader, runs: Sequence[RunReport], now: float) -> dict[str, Reason]:
-    """What runs under way wait for, by import; of several of one import, what the oldest one does. The first that
-    `crawlerd why` says. TimeoutError when the dispatcher does not answer."""
+    """What runs under way wait for, by import: the first reason of `crawlerd why`. If an import has several runs, the
+    oldest one counts.
+
+    Raises TimeoutError if the dispatcher does not answer.
+    """
     found: dict[str, Reason] = {}
     for run in runs:
         if run.import_name not in found:
@@ -109,7 +119,7 @@ def _likely_end(
 
 
 def _waits(reader: FrontierReader, told: Mapping[str, Told], account: str, now: float) -> Iterator[Waiting]:
-    """What an account waits for, as far as that says when a run ends."""
+    """What an account waits for, as far as it affects the end of a run."""
     if found := told.get(account):
         yield Waiting(who=account, reason=Reason(found.reason), text="", until=found.until or None)
     elif (report := reader.account(account)) and report.refused:

@@ -1,4 +1,4 @@
-"""What people were told and are to be told, kept over a restart: a small file in the state directory."""
+"""The messages that were and will be sent to people, kept over a restart in a small file in the state directory."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ NAME = "notify.json"
 
 
 class LedgerFile:
-    """Of a state directory that this process owns."""
+    """The ledger of a state directory that this process owns."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / NAME
 
     def read(self) -> Ledger:
-        """An empty one where none was kept, or where it cannot be read: then what is wrong is told once more."""
+        """The ledger; an empty one if there is no file or it cannot be read: then people are told again what is
+        wrong."""
         try:
             return msgspec.json.decode(read_whole(self._path), type=Ledger)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return Ledger()
 
     def write(self, encoded: bytes) -> None:
-        """A ledger in JSON: all of it or nothing. OSError."""
+        """Writes a ledger in JSON, completely or not at all. Raises OSError."""
         fd, part = new_part(self._path, PRIVATE_FILE)
         try:
             with open(fd, "wb") as file:
@@ -46,6 +47,6 @@ class LedgerFile:
             raise
 
     def remove(self) -> None:
-        """Nobody wants to be told."""
+        """Removes the file, when no hook is configured."""
         with suppress(OSError):
             self._path.unlink()

@@ -54,7 +54,7 @@ def run_import(
 
 
 def _daemon(path: Path) -> Asked | None:
-    """The daemon that uses the configured state directory, if one does and takes commands."""
+    """The daemon that uses the configured state directory and takes commands; None if there is none."""
     daemon = Asked(state_dir(path), socket_path(path))
     return daemon if holder(daemon) is not None and takes_commands(daemon) else None
 
@@ -74,13 +74,14 @@ def _follow(daemon: Asked, names: Sequence[str], request: RunRequest, seconds: f
     while unfinished(daemon, every):
         if time.monotonic() >= until:
             return report_of_runs(daemon, runs, not_started, Stopped.TIME)
-        time.sleep(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))  # the daemon is another process
+        # the daemon is another process, and does not report to us
+        time.sleep(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
     return report_of_runs(daemon, runs, not_started)
 
 
 @contextmanager
 def _garbage_as_before() -> Iterator[None]:
-    """Undoes what the engine tells the collector, which is right for a process that does nothing else."""
+    """Restores the settings of the garbage collector, which the engine changes for a process that does nothing else."""
     before = gc.get_threshold()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The daemon's listeners: over TCP metrics, health, the API and the page; over its socket the same, for commands."""
+"""The daemon's listeners: metrics, health, the API and the page over TCP; the same over its socket, for commands."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0  # between tries to listen on an address
+RETRY_SECONDS = 1.0  # seconds between attempts to listen on an address
 PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class _Bound(NamedTuple):
-    """A socket that is bound, and how others reach it.
+    """A bound socket, and how clients reach it.
 
-    url: in words that a client takes for an address.
-    path: of a socket in the file system, which goes with it.
+    url: an address for clients.
+    path: the socket's file, which is removed with it.
     """
 
     socket: socket.socket
@@ -51,10 +51,12 @@ class _Bound(NamedTuple):
 
 
 class Listeners:
-    """Both, on one thread. ConfigurationError when the address can never be listened on; one that is taken,
-    or not there yet, is tried again until it can be. FrontierError when there is no room for the socket of commands.
+    """Both listeners, on one thread. An address that is in use, or not there yet, is tried again until it works.
 
-    described: where metrics are, or will be: an address of HTTP, or a path.
+    Raises ConfigurationError if the address can never work, and FrontierError if the disk has no room for the socket of
+    commands.
+
+    described: where metrics are or will be: an HTTP address, or a path.
     """
 
     described: str
@@ -84,7 +86,7 @@ class Listeners:
         except OSError as error:
             if error.errno not in PASSING:
                 raise ConfigurationError([f"daemon.listen: cannot listen on {address}: {error.strerror}"]) from None
-            log.error("cannot listen on %s: %s; trying again until it can be done", address, error.strerror)
+            log.error("cannot listen on %s: %s; trying again until it succeeds", address, error.strerror)
             self.described = f"not listening on {address} yet"
             self._later = threading.Thread(target=self._listen_later, name="listen", daemon=True)
         else:
@@ -104,8 +106,8 @@ class Listeners:
         url = f"http://{_address(*bound.getsockname()[:2])}"
         if remote and not has_tokens:
             log.warning(
-                "allow_remote: whoever reaches %s may read /metrics, /healthz and /readyz, without a password and in "
-                "clear; nothing else is open there",
+                "allow_remote: whoever reaches %s may read /metrics, /healthz and /readyz, without a password or "
+                "encryption; nothing else can be read there",
                 url,
             )
         return _Bound(bound, Listener(names=frozenset(names), is_remote=remote, is_open=has_tokens or not remote), url)
@@ -147,7 +149,8 @@ def _commands(daemon: Daemon) -> _Bound:
 
 
 def _socket_names(daemon: Daemon) -> frozenset[str]:
-    """`ssh -L` puts a socket where a browser reaches it, and so does any web site whose name is pointed there."""
+    """The names for requests to the socket. With `ssh -L`, a browser can reach it, and then so could any web site whose
+    name points there."""
     return frozenset(own_names("localhost", daemon.allowed_hosts))
 
 
@@ -162,14 +165,14 @@ def _unix(place: control.Place, listener: Listener) -> _Bound:
 
 
 def tcp_listener(where: str, port: int) -> socket.socket:
-    """A socket that listens. OSError."""
+    """A listening TCP socket. Raises OSError."""
     family = socket.AF_INET6 if ":" in where else socket.AF_INET
-    # asyncio lets packets go at once (TCP_NODELAY) only where the protocol is named
+    # asyncio sets TCP_NODELAY only if the protocol is given
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((where, port))
-        made.listen(BACKLOG)  # the second of two that have bound it fails here
+        made.listen(BACKLOG)  # if two processes have bound the address, the second fails here
     except BaseException:
         made.close()
         raise

@@ -1,4 +1,4 @@
-"""How many log lines there were that somebody should read."""
+"""Counts log lines that somebody should read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVELS = {
 
 
 class LogCounts(logging.Handler):
-    """Counts lines of the levels from WARNING on that are logged at all. It takes no lock: nobody waits for it."""
+    """Counts logged lines from WARNING on. It takes no lock, so no thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Metrics of the machine: versions, worker processes, files and disks. Read from the system at the scrape."""
+"""Metrics of the machine: versions, worker processes, files and disks. They are read from the system at the scrape."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ USER, SYSTEM, RESIDENT = 11, 12, 21  # fields of /proc/PID/stat after the comman
 
 
 def add_machine(scrape: Scrape, engine: Engine) -> None:
-    """What cannot be read has no series."""
+    """Adds the metrics. A value that cannot be read has no series."""
     scrape.set("build_info", 1, __version__, platform.python_version(), frontier.database_version())
     for number, pid in engine.dispatcher.worker_pids.items():
-        with suppress(OSError, IndexError):  # it is gone
+        with suppress(OSError, IndexError):  # the process or file is gone
             seconds, resident = usage(pid)
             scrape.set("worker_resident_memory_bytes", resident, str(number))
             scrape.set("worker_cpu_seconds", seconds, str(number))
@@ -38,7 +38,7 @@ def add_machine(scrape: Scrape, engine: Engine) -> None:
     for file, path in files.items():
         found = size(path)
         if found is None and file.endswith("wal") and path.parent.is_dir():
-            found = 0  # it is made when the database is open
+            found = 0  # the log's file is made when the database is opened
         scrape.set("file_size_bytes", found, file)
     for disk, path in disks.items():
         with suppress(OSError):
@@ -49,14 +49,15 @@ def add_machine(scrape: Scrape, engine: Engine) -> None:
 
 
 def usage(pid: int) -> tuple[float, int]:
-    """CPU seconds of a process so far, and its resident memory in bytes. OSError, IndexError when it is gone."""
+    """CPU seconds that a process has used, and its resident memory in bytes. Raises OSError or IndexError if it is
+    gone."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     return (int(fields[USER]) + int(fields[SYSTEM])) / TICKS, int(fields[RESIDENT]) * PAGE_BYTES
 
 
 def size(path: Path) -> int | None:
-    """In bytes; None for a file that is not there, or where nobody may look."""
+    """The size of a file in bytes; None if it does not exist or may not be read."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,7 +1,8 @@
-"""What Prometheus scrapes: read from the engine, the frontier and the system at the moment of the scrape, so that
-counting is free.
+"""The metrics for Prometheus. They are read from the engine, the frontier and the system at the scrape, so that nothing
+has to be counted in between.
 
-No label has a task's name, and an account's only where the number of series has a bound: see `metric_families`.
+No label has a task's name. An account's name is a label only if the number of series has a bound: see
+`metric_families`.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "true")
 
-REST = 20.0  # times as long as it took to read something, it is not read again
-CENSUS_SECONDS = 10e-6  # of the dispatcher, for each account that it tells of
+REST = 20.0  # after reading a value, it is not read again for this many times as long as that took
+CENSUS_SECONDS = 10e-6  # CPU time of the dispatcher for each account that it reports
 WHOLE = tuple(each for each in FAMILIES if not each.of_import) + DEPRECATED
 OF_IMPORTS = tuple(each for each in FAMILIES if each.of_import)
 
@@ -46,7 +47,7 @@ T = TypeVar("T")
 
 
 class Metrics:
-    """One daemon's; used by any thread."""
+    """The metrics of one daemon. Used by any thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -59,15 +60,15 @@ class Metrics:
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The metrics with those of the process itself, and their content type: Prometheus' text format, or OpenMetrics
-        where `accept`, the header of the request, asks for it."""
+        if `accept`, the request's header, asks for it."""
         return self._encoded(accept, self.whole(), PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR)
 
     def imports(self, accept: str) -> tuple[bytes, str]:
-        """The same of the families that have a series for each import."""
+        """Like `exposition`, for the families that have a series for each import."""
         return self._encoded(accept, self.of_imports())
 
     def whole(self) -> Scrape:
-        """All families; those of each import only where these are not too many."""
+        """All families. Those of each import are included only if there are not too many."""
         engine = self._engine
         few = len(engine.settings.imports) <= engine.settings.daemon.metrics_imports
         scrape = Scrape(FAMILIES + DEPRECATED if few else WHOLE)
@@ -75,7 +76,7 @@ class Metrics:
         add_sources(scrape, engine)
         add_sinks(scrape, engine)
         add_machine(scrape, engine)
-        with suppress(FrontierError):  # what cannot be read is left out; the rest is told all the same
+        with suppress(FrontierError):  # a value that cannot be read is left out; the others are still there
             if reader := open_reader(engine.settings.daemon.state_dir):
                 try:
                     self._add_frontier(scrape, reader, few=few)
@@ -86,7 +87,7 @@ class Metrics:
     def _add_frontier(self, scrape: Scrape, reader: FrontierReader, *, few: bool) -> None:
         engine, told = self._engine, self._told()
         add_frontier(scrape, engine, reader, told)
-        if not engine.settings.daemon.limiter_storage:  # else the windows lie elsewhere
+        if not engine.settings.daemon.limiter_storage:  # with a shared limiter, the windows are not in this frontier
             for account, window, share in self._seldom("quotas", lambda: fullest(engine, reader, time.time())):
                 scrape.set("quota_used_ratio", share, account, window)
         figures = self._figures(reader)
@@ -123,7 +124,7 @@ class Metrics:
 
         try:
             return self._seldom("reasons", read)
-        except (TimeoutError, Unknown):  # a run that was forgotten meanwhile
+        except (TimeoutError, Unknown):  # the run was forgotten in the meantime
             return {}
 
     def _told(self) -> list[Told] | None:
@@ -134,9 +135,11 @@ class Metrics:
             return None
 
     def _seldom(self, name: str, read: Callable[[], T], cost: Callable[[T], float] | None = None) -> T:
-        """What `read` says. What costs much is not read at every scrape: it takes a twentieth of a CPU, at most.
+        """The result of `read`, cached so that reading takes at most a twentieth of a CPU.
 
-        cost: seconds of CPU of a thread other than this one.
+        name: the key in the cache.
+        read: reads the value.
+        cost: seconds of CPU that the value has cost another thread.
         """
         found = self._costly.get(name)
         if found is None or time.monotonic() >= found[0]:

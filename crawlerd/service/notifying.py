@@ -1,4 +1,5 @@
-"""Tells people what is wrong: one thread looks, and one for each hook sends. Nothing of the engine waits for them."""
+"""Tells people what is wrong. One thread checks for problems, and one thread for each hook sends. The engine never
+waits for them."""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0  # between looks at what is wrong
-LOOK_SHARE = 20.0  # times as long as a look took, the next one waits at least
-END_SECONDS = 1.0  # that a thread has at the end
+LOOK_SECONDS = 5.0  # seconds between two checks
+LOOK_SHARE = 20.0  # the pause after a check lasts at least this many times as long as the check
+END_SECONDS = 1.0  # seconds that a thread gets to end
 
 
 class Notifier:
-    """`start`, then `close`. Looks at the configuration again and again, so that a reload needs nothing else."""
+    """Call `start`, then `close`. It looks at the configuration each time, so a reload needs nothing else."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._settings = engine, engine.settings
@@ -42,13 +43,13 @@ class Notifier:
         self._ledger = self._file.read()
         self._now = engine.clock.now
         self._began_at = self._now()
-        self._changed = threading.Condition()  # guards all below, and the ledger
-        self._writing = threading.Lock()  # taken before that: nobody who asks waits for the disk
+        self._changed = threading.Condition()  # guards everything below, and the ledger
+        self._writing = threading.Lock()  # taken before `_changed`, so that readers do not wait for the disk
         self._closing = False
         self._trial = Hooks()
         self._sending = {name: _Sending() for name in HOOKS}
-        self._unkept: str | None = None  # why the ledger could not be written
-        self._unseen: str | None = None  # why what is wrong could not be looked at
+        self._unkept: str | None = None  # why the ledger could not be written; None if it was
+        self._unseen: str | None = None  # why the last check failed; None if it did not
         self._threads = [
             threading.Thread(target=self._look_on, name="notify", daemon=True),
             *(threading.Thread(target=self._send_on, args=(hook,), name="notify", daemon=True) for hook in HOOKS),
@@ -59,7 +60,7 @@ class Notifier:
             thread.start()
 
     def close(self) -> None:
-        """What has not been sent is kept for the next start."""
+        """Stops. Messages that have not been sent are kept for the next start."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -71,7 +72,7 @@ class Notifier:
                 thread.join(max(0.0, until - time.monotonic()))
 
     def test(self) -> list[HookTrial]:
-        """Sends a message through each hook that is configured. From any thread."""
+        """Sends a test message through each configured hook. May be called from any thread."""
         spec = self._settings.notify
         if spec is None:
             return []
@@ -80,11 +81,11 @@ class Notifier:
             for each in found:
                 failed = Failed(each.problem) if each.problem is not None else None
                 self._sending[each.hook].note(failed, each.hook, spec)
-            self._changed.notify_all()  # what waits may go at once
+            self._changed.notify_all()  # waiting messages may be sent at once
         return found
 
     def troubles(self) -> list[Trouble]:
-        """What is wrong with the hooks, for `status`. From any thread."""
+        """Problems with the hooks, for `status`. May be called from any thread."""
         spec, found = self._settings.notify, []
         if spec is None:
             return []
@@ -95,7 +96,7 @@ class Notifier:
                 if problem := unusable or sending.problem_of(spec, hook):
                     count = len(waiting) + sum(more.values())
                     waits = f"; {count:,} notice{'s wait' if count > 1 else ' waits'}" if count else ""
-                    text = f"messages do not arrive: {problem}{waits}; `crawlerd notify test` tries it"
+                    text = f"messages do not arrive: {problem}{waits}; try `crawlerd notify test`"
                     found.append(Trouble(who=f"notify {hook}", text=text, since=sending.since or None))
             own = (self._unkept, self._unseen)
             found += [Trouble(who="notify", text=each) for each in own if each]
@@ -114,11 +115,11 @@ class Notifier:
                     self._look(spec)
                 self._unseen = None
             except CrawlerdError as error:
-                self._unseen = f"what is wrong cannot be looked at: {error}"
+                self._unseen = f"checking for problems has failed: {error}"
             except Exception as error:
                 if self._unseen is None:
-                    log.exception("what is wrong cannot be looked at")
-                self._unseen = f"what is wrong cannot be looked at: {type(error).__name__}; see the log"
+                    log.exception("checking for problems has failed")
+                self._unseen = f"checking for problems has failed: {type(error).__name__}; see the log"
             took = time.monotonic() - started
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, max(LOOK_SECONDS, LOOK_SHARE * took)):
@@ -166,8 +167,8 @@ class Notifier:
             try:
                 self._file.write(encoded)
                 self._unkept = None
-            except OSError as error:  # a full disk is what there is to tell
-                self._unkept = f"what is to be told cannot be kept over a restart: {error.strerror}"
+            except OSError as error:  # a full disk may be the very thing to report
+                self._unkept = f"messages cannot be saved for a restart: {error.strerror}"
 
     # the thread of a hook
 
@@ -197,32 +198,36 @@ class Notifier:
 
 
 class _Sending:
-    """How it stands with a hook.
+    """The state of a hook.
 
-    since: when its problem began; Unix seconds.
-    retry_at: monotonic.
+    since: when its problem began, in Unix seconds.
+    retry_at: when to try again, in monotonic seconds.
     """
 
     def __init__(self) -> None:
         self.hooks = Hooks()
         self.since = 0.0
         self.retry_at = 0.0
-        self._problem: str | None = None  # why the last message has not arrived
-        self._spec: object = None  # of the hook, when it had the problem
+        self._problem: str | None = None  # why the last message did not arrive
+        self._spec: object = None  # the hook's configuration when the problem began
         self._failures = 0
 
     def look(self, spec: NotifySpec | None, hook: str) -> None:
-        """A hook that is configured otherwise is tried at once."""
+        """Looks at the hook's configuration. If it has changed, the hook is tried at once."""
         if self._problem is not None and self._spec != getattr(spec, hook, None):
             self._failures, self._problem, self.retry_at = 0, None, 0.0
 
     def problem_of(self, spec: NotifySpec, hook: str) -> str | None:
-        """None as well where it was another one's."""
+        """The hook's problem; None if it has none, or had it with another configuration."""
         self.look(spec, hook)
         return self._problem
 
     def note(self, failed: Failed | None, hook: str, spec: NotifySpec) -> None:
-        """What came of a message. spec: by which it was sent."""
+        """Notes how sending a message ended.
+
+        failed: why it did not arrive; None if it did.
+        spec: the configuration with which it was sent.
+        """
         where = described(spec, hook)
         if failed is None:
             if self._problem is not None:
@@ -230,7 +235,7 @@ class _Sending:
             self._failures, self._problem, self.retry_at = 0, None, 0.0
             return
         if self._problem is None:
-            text = "notify %s: a message to %s has not arrived: %s; trying again"
+            text = "notify %s: a message to %s did not arrive: %s; trying again"
             tell(Event.HOOK_FAILS, text, hook, where, failed.problem, hook=hook, error=failed.problem)
             self.since = time.time()
         self._failures += 1
@@ -239,7 +244,7 @@ class _Sending:
 
 
 def trials(spec: NotifySpec, hooks: Hooks) -> list[HookTrial]:
-    """Sends a message through each hook of a configuration, one after the other."""
+    """Sends a test message through each configured hook, one after the other."""
     found = []
     for hook in spec.hooks:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a query asks for: a page of a list, a time."""
+"""The parameters of a query, such as the page of a list, or a time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from urllib.parse import parse_qs
 
 from crawlerd.operations.problem import Refused
 
-MOST = 500  # of a list, at once
+MOST = 500  # most items of a list in one answer
 
 
 def is_number(word: str) -> bool:
-    """A number that a database holds."""
+    """Whether it is a number that fits into the database."""
     return word.isascii() and word.isdecimal() and len(word) <= 18
 
 
 class Parameters(dict[str, str]):
-    """The last value of each counts. Refused names the one that makes no sense."""
+    """The parameters of a query. If one is given several times, the last value counts. Raises Refused for an invalid
+    value."""
 
     def __init__(self, query: str) -> None:
         super().__init__({key: values[-1] for key, values in parse_qs(query).items()})
@@ -26,31 +27,31 @@ class Parameters(dict[str, str]):
         if text is None:
             return default
         if not is_number(text):
-            raise Refused(f"{name}: {text[:80]!r} is no whole number")
+            raise Refused(f"{name}: {text[:80]!r} is not a whole number")
         return int(text)
 
     @property
     def limit(self) -> int:
-        """How many of a list; more or less than there may be is the nearest that there may."""
+        """How many items of a list are wanted, at least 1 and at most MOST."""
         text = self.get("limit", "100")
         try:
             return max(1, min(int(text), MOST))
         except ValueError:
-            raise Refused(f"limit: {text[:80]!r} is no whole number") from None
+            raise Refused(f"limit: {text[:80]!r} is not a whole number") from None
 
     @property
     def after(self) -> int:
-        """The last one of the page before."""
+        """The last number of the page before."""
         return self.number("after")
 
     @property
     def since(self) -> float:
-        """Unix seconds."""
+        """A time in Unix seconds."""
         text = self.get("since", "0")
         try:
             since = float(text)
         except ValueError:
             since = math.nan
         if not math.isfinite(since):
-            raise Refused(f"since: {text[:80]!r} is no time in Unix seconds")
+            raise Refused(f"since: {text[:80]!r} is not a time in Unix seconds")
         return since

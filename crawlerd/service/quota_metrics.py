@@ -1,4 +1,4 @@
-"""How full the windows of an hour or longer are: the 20 fullest."""
+"""The 20 fullest quota windows of an hour or longer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from crawlerd.frontier.reader_contract import FrontierReader
 
 FULLEST = 20
-LEAST_SECONDS = 3600  # of a window that has a series
+LEAST_SECONDS = 3600  # windows of this length or longer have a series
 
 
 def fullest(engine: Engine, reader: FrontierReader, now: float) -> list[tuple[str, str, float]]:
-    """Account, window and used share, the fullest first: of what is configured now. now: Unix seconds."""
+    """Account, window and used share (1 is full), the fullest first. Only configured limits are included.
+
+    now: Unix seconds.
+    """
     windows = {key: found for key in reader.quota_keys() if (found := window_of(key)) is not None}
     buckets = reader.bucket_names([each.bucket for each in windows.values() if each.bucket])
     seconds: dict[str, int] = {}
@@ -37,7 +40,7 @@ def fullest(engine: Engine, reader: FrontierReader, now: float) -> list[tuple[st
 
 
 def _item(spec: LimitSpec, bucket: str, window: Window) -> RateLimitItem | None:
-    """The limit that a window is of; None when it is not configured any more."""
+    """The limit that a window belongs to; None if it is no longer configured."""
     items: Iterable[RateLimitItem] = parse_limits(spec.of_bucket(bucket) if window.bucket else spec.limits)
     wanted = window.amount, window.multiples, window.unit
     return next((each for each in items if (each.amount, each.multiples, each.GRANULARITY.name) == wanted), None)

@@ -1,4 +1,4 @@
-"""What is read over the daemon's socket, as resources."""
+"""The resources that the API can read."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 
 class NoSuchResource(CrawlerdError):
-    """Nothing is there, or not with this method."""
+    """There is no such resource, or it does not have this method."""
 
 
 class ConfiguredNames:
-    """Names of what the configuration has."""
+    """Names in the configuration."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -70,17 +70,22 @@ class ConfiguredNames:
 
 
 class Readable:
-    """One request."""
+    """Answers one request."""
 
     def __init__(
         self, engine: Engine, notifier: Notifier, reader: FrontierReader, asked: Parameters, now: float
     ) -> None:
-        """asked: the query. now: Unix seconds."""
+        """asked: the query.
+        now: Unix seconds.
+        """
         self._engine, self._notifier, self._reader, self._asked, self._now = engine, notifier, reader, asked, now
         self._live, self._settings = engine.insight, engine.settings
 
     def found(self, words: list[str]) -> Any:
-        """words: of the path. NoSuchResource, Unknown, Refused."""
+        """The resource at a path. Raises NoSuchResource, Unknown or Refused.
+
+        words: the words of the path.
+        """
         match words:
             case ["why", subject, name] if subject in get_args(Subject):
                 return self._why(subject, name)  # type: ignore[arg-type] # see above
@@ -222,7 +227,7 @@ class Readable:
     def _reason(self) -> Reason | None:
         text = self._asked.get("reason", "")
         if text and text not in tuple(Reason):
-            raise Refused(f"reason: {text[:80]!r} is none of {', '.join(Reason)}")
+            raise Refused(f"reason: {text[:80]!r} is not a reason; use one of {', '.join(Reason)}")
         return Reason(text) if text else None
 
     def _schedules(self) -> list[ScheduleReport]:

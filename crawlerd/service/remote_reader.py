@@ -1,4 +1,4 @@
-"""A frontier, read through the socket of its daemon: for members of the daemon's group, who may not read its files."""
+"""Reads a frontier through the socket of its daemon: for members of the daemon's group, who may not read its files."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from crawlerd.service.control import must_ask
 if TYPE_CHECKING:
     from crawlerd.service.control import Asked
 
-READER = "reader"  # the resource; its method follows
-READ_SECONDS = 60.0  # that the daemon has for an answer
+READER = "reader"  # the resource; after it comes the name of the method
+READ_SECONDS = 60.0  # seconds within which the daemon must answer
 METHODS = {name for name in dir(FrontierReader) if not name.startswith("_") and name != "close"}
 _MODULES = (
     acts_contract,
@@ -51,20 +51,24 @@ _NAMES: dict[str, Any] = {key: value for module in _MODULES for key, value in va
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What a method has returned: in msgpack, whose keys may be tuples."""
+    """What a method has returned, in msgpack, since that permits tuples as keys."""
 
     packed: bytes
 
 
 def remote_reader(daemon: Asked) -> FrontierReader:
-    """Of a daemon that is there. Its methods raise FrontierError when it cannot be asked."""
+    """A reader for the frontier of a running daemon. Its methods raise FrontierError if the daemon cannot be asked."""
     return cast("FrontierReader", _RemoteReader(daemon))
 
 
 def read(reader: FrontierReader, name: str, body: bytes) -> Read:
-    """What a method of a reader returns. body: its arguments, by name, as JSON. Unknown for no method of it."""
+    """The result of a reader's method. Raises Unknown if there is no such method.
+
+    name: the method.
+    body: its arguments by name, as JSON.
+    """
     if name not in METHODS:
-        raise Unknown(f"a frontier has no {name[:100]} to be read; the command is of another version than the daemon")
+        raise Unknown(f"a frontier has no method {name[:100]}; the command and the daemon have different versions")
     given = msgspec.json.decode(body or b"{}", type=dict[str, Any])
     types = hints(name)
     arguments = {key: msgspec.convert(value, types[key], strict=False) for key, value in given.items() if key in types}
@@ -73,7 +77,7 @@ def read(reader: FrontierReader, name: str, body: bytes) -> Read:
 
 @cache
 def hints(name: str) -> dict[str, Any]:
-    """The types of a method's arguments, and of what it returns, as they go over the socket."""
+    """The types of a method's arguments and of its result, as they are sent over the socket."""
     return get_type_hints(getattr(FrontierReader, name), _NAMES)
 
 
@@ -99,6 +103,6 @@ class _RemoteReader:
             except Unknown as error:
                 raise FrontierError(str(error)) from None
             except msgspec.DecodeError as error:
-                raise FrontierError(f"the daemon is of another version, restart it: {error}") from None
+                raise FrontierError(f"the daemon has another version; restart it: {error}") from None
 
         return ask

@@ -1,4 +1,4 @@
-"""Requests that may come again: the same key and request gets the first answer, and nothing is done again."""
+"""Requests that may be sent twice: a request with the same key gets the first answer, and is not done again."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from crawlerd.operations.problem import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LONGEST_KEY = 255  # characters
-PATIENCE_SECONDS = 8.0  # for the first of two that come at once: less than whoever asks waits
+LONGEST_KEY = 255  # characters of a key
+PATIENCE_SECONDS = 8.0  # how long a repeated request waits for the first one; less than a client waits
 
 
 class Mismatch(CrawlerdError):
-    """The key belongs to another request."""
+    """The key was used for another request."""
 
 
 class UnderWay(CrawlerdError):
-    """The first request of this key has no answer yet."""
+    """The first request with this key is still under way."""
 
 
 class Repeatable(NamedTuple):
-    """A request that has a key. digest: of all that it asks for, and who asks."""
+    """A request that has a key.
+
+    digest: a digest of the request and of the person who sent it.
+    """
 
     key: str
     digest: str
 
 
 def repeatable(key: str | None, *parts: str | bytes) -> Repeatable | None:
-    """None without a key. Refused for an invalid one. parts: of the request, and who asks."""
+    """The request with its key; None without a key. Raises Refused for an invalid key.
+
+    parts: the request, and the person who sent it.
+    """
     if key is None:
         return None
     key = key.strip()
     if not key or len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        raise Refused(f"Idempotency-Key: 1 to {LONGEST_KEY} printable ASCII characters, others for each request")
+        raise Refused(f"Idempotency-Key: use 1 to {LONGEST_KEY} printable ASCII characters, different for each request")
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -47,7 +53,7 @@ def repeatable(key: str | None, *parts: str | bytes) -> Repeatable | None:
 
 
 class Keys:
-    """The keys of requests that are under way. Used from any thread."""
+    """The keys of requests under way. Used from any thread."""
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
@@ -55,7 +61,7 @@ class Keys:
 
     @contextmanager
     def one_at_a_time(self, key: str) -> Iterator[None]:
-        """Waits for the end of another request of this key; UnderWay when that takes too long."""
+        """Waits for the end of another request with this key. Raises UnderWay if that takes too long."""
         with self._changed:
             if not self._changed.wait_for(lambda: key not in self._under_way, PATIENCE_SECONDS):
                 raise UnderWay("the first request with this Idempotency-Key is still under way; ask again later")

@@ -1,4 +1,5 @@
-"""Reads the configuration in a process of its own: parsing 100,000 accounts here would hold up what runs."""
+"""Reads the configuration in a process of its own: parsing 100,000 accounts in the daemon would delay running
+imports."""
 
 from __future__ import annotations
 
@@ -25,18 +26,19 @@ if TYPE_CHECKING:
     from crawlerd.config.differences import Changes
 
 HEADER = struct.Struct("!I")
-PIECE = 250  # accounts or imports in a message: they are decoded at once
-NICE = 5  # what runs goes first
-REFUSED = 78  # exit code: stdout has the problems, a list in JSON
+PIECE = 250  # accounts or imports in one message, which is decoded at once
+NICE = 5  # running imports have priority
+REFUSED = 78  # exit code: stdout has the problems, as a JSON list
 
 
 def reading(path: Path) -> Callable[[Known], Changes]:
-    """What finds the differences of the configuration file."""
+    """A function that compares the configuration file with known settings."""
     return partial(reread, path.absolute())
 
 
 def reread(path: Path, known: Known) -> Changes:
-    """How the file differs from what is known. ConfigurationError with all that is wrong with it."""
+    """The differences between the file and the known settings. Raises ConfigurationError with all problems of the
+    file."""
     command = [sys.executable, "-P", "-m", "crawlerd.service.rereading", str(path)]
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
@@ -51,9 +53,7 @@ def reread(path: Path, known: Known) -> Changes:
     if process.returncode == REFUSED and found:
         raise ConfigurationError(msgspec.json.decode(found[0], type=list[str]))
     if process.returncode:
-        raise ConfigurationError(
-            [f"{path}: the process that reads it has ended with {process.returncode}; see the log"]
-        )
+        raise ConfigurationError([f"{path}: the process that reads it failed with {process.returncode}; see the log"])
     return joined(iter(found))
 
 
@@ -63,10 +63,10 @@ def _messages(pipe: IO[bytes]) -> Iterator[bytes]:
 
 
 def main() -> int:
-    """`python -m crawlerd.service.rereading FILE`, with what is known on stdin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and a hangup are for the daemon, which drains
+    """`python -m crawlerd.service.rereading FILE`, with the known settings on stdin."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and a hangup are meant for the daemon, which then drains
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with suppress(OSError):  # a hardened unit may forbid it
+    with suppress(OSError):  # a hardened unit may forbid changing it
         os.nice(NICE)
     path = Path(sys.argv[1])
     known = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Known)

@@ -1,4 +1,4 @@
-"""What the daemon answers over its socket, as resources: each a method, a path, and what it asks of the engine."""
+"""The resources of the API: each has a method and a path, and calls the engine."""
 
 from __future__ import annotations
 
@@ -59,12 +59,17 @@ log = logging.getLogger(__name__)
 BODY_BYTES = 1 << 20
 
 
-LONG = ("backup", "dead", "forget")  # resources whose POST answers before all is done
-HIDDEN = "(only the admin may see it)"
+LONG = ("backup", "dead", "forget")  # resources for which a POST is answered before its work is finished
+HIDDEN = "(only the admin may see this)"
 
 
 class Answer(NamedTuple):
-    """An HTTP status, and a body in JSON. tag: of this state of the resource, as ETag has it; "" for none."""
+    """An answer.
+
+    status: of HTTP.
+    body: JSON.
+    tag: the ETag of the resource's state; "" for none.
+    """
 
     status: int
     body: bytes
@@ -84,9 +89,12 @@ def answer(
     match: str | None = None,
     whole: bool = True,
 ) -> Answer:
-    """target: path and query. by: the person who asks. key: that the request has, since it may come again.
+    """Answers a request.
 
-    match: the tag of the state that is to be changed, as If-Match has it; another one is not.
+    target: path and query.
+    by: the person who sends it.
+    key: its Idempotency-Key, if it may be sent again.
+    match: its If-Match: the state that is to be changed. If the state is another one, nothing is changed.
     whole: with the payloads of dead letters.
     """
     path, _, query = target.partition("?")
@@ -133,16 +141,16 @@ def problem(status: int, title: str, detail: str) -> Answer:
 
 
 class OtherState(CrawlerdError):
-    """It is not in the state any more that was to be changed."""
+    """The resource is no longer in the state that was to be changed."""
 
 
 def tag_of(points: sync_points.SyncPoints) -> str:
-    """The same for the same sync points."""
+    """An ETag: equal for equal sync points."""
     return f'"{hashlib.blake2b(msgspec.json.encode(points), digest_size=12).hexdigest()}"'
 
 
 def without_payloads(found: Any) -> Any:
-    """The same, for those who may not see what dead letters carry."""
+    """The same answer, for people who may not see the payloads of dead letters."""
     match found:
         case DeadLetter():
             return msgspec.structs.replace(found, payload=HIDDEN)
@@ -157,7 +165,7 @@ def without_payloads(found: Any) -> Any:
 
 
 class _Resources:
-    """One request."""
+    """Answers one request."""
 
     def __init__(
         self,
@@ -172,7 +180,9 @@ class _Resources:
         *,
         whole: bool,
     ) -> None:
-        """again: it may come again. match, whole: as of `answer`."""
+        """again: the request's key, if it may be sent again.
+        match, whole: as in `answer`.
+        """
         self._match, self._whole, self.tag = match, whole, ""
         self._notifier = notifier
         self._engine, self._reader, self._by, self._asked, self._body = engine, reader, by, asked, body
@@ -180,22 +190,26 @@ class _Resources:
         self._now = time.time()
 
     def kept(self) -> bytes | None:
-        """The answer that was given before; Mismatch when that was to something else."""
+        """The answer that was given to the same request before; None if there is none. Raises Mismatch if the key was
+        used for another request."""
         if self._again is None or (kept := self._reader.kept_answer(self._again.key, self._now)) is None:
             return None
         if kept.digest != self._again.digest:
-            raise Mismatch("this Idempotency-Key was used for another request: take another key for each request")
+            raise Mismatch("this Idempotency-Key was used for another request: use a new key for each request")
         return kept.body
 
     def done(self, method: str, words: list[str]) -> bytes:
-        """Does what is asked for. What is done without the frontier keeps its answer afterwards."""
+        """Does what the request asks for. If that does not change the frontier, the answer is kept afterwards."""
         body = msgspec.json.encode(self._found(method, words))
         if not self._is_kept and (promise := self._promise(lambda result: body)):
             self._engine.keep(promise)
         return body
 
     def _promise(self, answer: Callable[[Any], bytes]) -> Promise | None:
-        """That the answer will be kept by the transaction that does what is asked for. answer: as of `Promise`."""
+        """A promise to keep the answer in the same transaction that does the work.
+
+        answer: as in `Promise`.
+        """
         if self._again is None:
             return None
 
@@ -229,7 +243,7 @@ class _Resources:
                 request = msgspec.json.decode(self._body or b"{}", type=account_trial.TrialRequest)
                 return account_trial.try_account(self._engine, name, request)
             case "POST", ["notify", "test"]:
-                self._is_kept = True  # a second message does no harm, and a full disk is what may have to be told
+                self._is_kept = True  # a second message does no harm, and the message may be about a full disk
                 return NotifyTrials(hooks=self._notifier.test())
             case "POST", ["reload"] | ["config", "reload"]:
                 return reload(self._engine)

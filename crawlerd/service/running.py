@@ -1,4 +1,4 @@
-"""The engine under signals: SIGTERM and SIGINT ask for a drain, then for an end at once."""
+"""Runs the engine under signals: the first SIGTERM or SIGINT asks for a drain, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from crawlerd.config.differences import Changes, Known
     from crawlerd.config.load import Settings
 
-LOOK_SECONDS = 0.05  # how often a drain checks whether a signal has come
+LOOK_SECONDS = 0.05  # how often a drain checks for a signal
 
 
 class Signals:
     """Counts SIGTERM and SIGINT: the first asks for a drain, the second for an end at once.
 
-    hangups: SIGHUPs, where they are caught, that nobody has taken notice of yet.
+    hangups: counted SIGHUPs that have not been handled yet.
     """
 
     def __init__(self, changed: SafeEvent) -> None:
@@ -32,7 +32,10 @@ class Signals:
 
     @contextlib.contextmanager
     def caught(self, *, hangup: bool = False) -> Iterator[None]:
-        """Within this block the two signals are counted instead of killing. hangup: so is SIGHUP."""
+        """Within this block, the two signals are counted and do not kill the process.
+
+        hangup: the same for SIGHUP.
+        """
         handlers = {signal.SIGTERM: self._note, signal.SIGINT: self._note}
         if hangup:
             handlers[signal.SIGHUP] = self._note_hangup
@@ -55,10 +58,10 @@ class Signals:
 
 
 class Running(NamedTuple):
-    """An engine that was started, and what ends it."""
+    """A started engine, and the events that end it."""
 
     engine: Engine
-    changed: SafeEvent  # set by a signal, the end of a run, a paused account, and a failure of the engine
+    changed: SafeEvent  # set by a signal, the end of a run, a paused account, or a failure of the engine
     signals: Signals
 
 
@@ -70,12 +73,11 @@ def running_engine(
     around_reload: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     catching: bool = True,
 ) -> Iterator[Running]:
-    """Starts the engine. Signals are counted until the end of the block, in which the caller must `stop` the engine;
-    what escapes the block stops it, too.
+    """Starts the engine. Signals are counted until the end of the block. The caller must call `stop` before that; an
+    exception that leaves the block stops the engine too.
 
     catching: False leaves signals to the caller, who then need not be on the main thread.
-
-    reading, around_reload: see `Reloads`. With `reading`, SIGHUP is counted as well, instead of killing.
+    reading, around_reload: see `Reloads`. With `reading`, SIGHUP is counted too.
     """
     changed = SafeEvent()
     signals = Signals(changed)
@@ -90,14 +92,14 @@ def running_engine(
 
 
 def stop(engine: Engine, signals: Signals, say: Callable[[str], None] | None = None) -> bool:
-    """Stops the engine; another signal cuts the drain short. False when something was still running at the end, or the
-    engine was stopped before.
+    """Stops the engine; another signal cuts the drain short. Returns False if something was still running at the end,
+    or if the engine had been stopped before.
 
     say: gets what a person at the terminal should know.
     """
     if engine.stopped:
         return False
-    asked = signals.received  # before anything is said: whoever reads it may send the next signal at once
+    asked = signals.received  # read before anything is said: a reader may send the next signal at once
     if say is not None and engine.dispatcher.leased and engine.failure is None:
         say("stopping: waiting for running requests; press Ctrl-C again to cut them off")
     deadline = time.monotonic() + engine.settings.daemon.drain_seconds
@@ -110,7 +112,7 @@ def stop(engine: Engine, signals: Signals, say: Callable[[str], None] | None = N
             and not engine.dispatcher.drained.wait(LOOK_SECONDS)
         ):
             pass
-    except BaseException:  # KeyboardInterrupt, where signals are not counted
+    except BaseException:  # KeyboardInterrupt, if signals are not counted
         engine.stop(0)
         raise
     return engine.stop(0)

@@ -1,4 +1,4 @@
-"""What the daemon tells systemd while it serves: that its core loops go on, and how it is doing."""
+"""Tells systemd, while the daemon serves, that its core loops make progress, and how it is doing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STATUS_SECONDS = 10.0  # between looks at how it is doing
+STATUS_SECONDS = 10.0  # between updates of the status
 
 
 class SignsOfLife:
-    """From construction to `close`; nothing when systemd has not started us.
+    """Active from construction to `close`. Does nothing unless systemd has started the daemon.
 
-    Each has its thread: the sentence is read from disk, and a disk that hangs is for `health` to judge, not for this.
+    The watchdog and the status have threads of their own: the status is read from disk, and a disk that hangs must be
+    judged by `health`, not by the watchdog.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -58,7 +59,7 @@ class SignsOfLife:
                 while not self._closing.wait(seconds):
                     act()
             except Exception:
-                log.exception("systemd is told no more of the %s", name)
+                log.exception("systemd gets no more updates of the %s", name)
 
         thread = threading.Thread(target=repeat, name=name, daemon=True)
         thread.start()
@@ -75,7 +76,7 @@ class SignsOfLife:
 
 
 def sentence(engine: Engine) -> str:
-    """How it is doing, on one line. Reads the frontier."""
+    """The state of the daemon on one line. Reads the frontier."""
     insight, settings = engine.insight, engine.settings
     try:
         reader = open_reader(settings.daemon.state_dir)
@@ -87,4 +88,4 @@ def sentence(engine: Engine) -> str:
         finally:
             reader.close()
     except (CrawlerdError, TimeoutError) as error:
-        return f"how it is doing cannot be told: {' '.join(str(error).split())}"
+        return f"the state cannot be read: {' '.join(str(error).split())}"

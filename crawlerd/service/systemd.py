@@ -1,4 +1,4 @@
-"""What systemd is told: that the daemon is ready, is alive, is stopping."""
+"""Tells systemd that the daemon is ready, is alive, or is stopping."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ if TYPE_CHECKING:
 
 
 def is_listening() -> bool:
-    """Whether systemd has started us, and wants to know."""
+    """Whether systemd has started this process and waits for messages."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def stopping(seconds: float) -> None:
-    """Tells systemd that the daemon ends, and takes at most so long for it, whatever the unit says."""
+    """Tells systemd that the daemon is stopping.
+
+    seconds: the most that this may take, whatever the unit says.
+    """
     notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
 
 def notify(message: str) -> None:
-    """Tells systemd, if it started us (sd_notify)."""
+    """Sends a message to systemd (sd_notify), if it has started this process."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
@@ -33,7 +36,7 @@ def notify(message: str) -> None:
 
 @contextlib.contextmanager
 def reloading() -> Iterator[None]:
-    """Within this block, systemd knows that the configuration is read again."""
+    """Within this block, systemd knows that the configuration is being read again."""
     notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
     try:
         yield
@@ -42,6 +45,6 @@ def reloading() -> Iterator[None]:
 
 
 def watchdog_seconds() -> float | None:
-    """How often systemd wants a sign of life from this process."""
+    """How often systemd expects a sign of life from this process; None if it expects none."""
     micros, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", str(os.getpid()))
     return int(micros) / 1e6 if micros.isdigit() and pid == str(os.getpid()) else None

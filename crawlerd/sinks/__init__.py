@@ -1,16 +1,17 @@
-"""Sinks: where records go. What others may ask of them is here; how each keeps its records is its own business.
+"""Sinks: where records go. This module has the functions that the rest of crawlerd uses; the others implement the
+sinks.
 
-deliveries: what a delivery does to rows; what a report counts: new, changed, unchanged, tombstoned, skipped.
-changes: what sinks that hand records on remember.
-respelling: rows of versions that spelled JSON in their own way.
-file_errors: what to do about a full disk or a path that cannot be used.
-cutting: how deliveries are cut into batches.
-jsonl_files: what becomes of the files of a JSONL sink later.
+deliveries: what a delivery does to rows, and what reports count: new, changed, unchanged, tombstoned, skipped.
+changes: what sinks that pass records on remember of them.
+respelling: rows from versions that did not keep the API's spelling of JSON.
+file_errors: what to do about a full disk, or a path that cannot be used.
+cutting: how deliveries are divided into batches.
+jsonl_files: the published files of a JSONL sink: removing lines, deleting old files.
 sqlite, postgresql, jsonl, persist_queue, stdout, http_sink: the sinks, by type.
-ack_queue: the file of such a queue, read and written in chunks: the inbox, and the spool of dead letters.
-letter_queue: dead letters for other programs; no sink, but in the same kind of file as persist_queue.
-saving: whole sinks, into a backup and out of it.
-beside: one that keeps, and one that delivers the same.
+ack_queue: the file of a persist-queue, read and written in chunks: for the inbox, and the spool of dead letters.
+letter_queue: dead letters for other programs; not a sink, but in the same kind of file as persist_queue.
+saving: copies whole sinks into a backup, and back.
+beside: two sinks that get the same: one that keeps records, and one that delivers them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def open_sink(spec: SinkSpec) -> Sink:
-    """The sink that is configured so. SinkError when it cannot be used. Imports only what its type needs."""
+    """Opens a configured sink. Imports only what its type needs. Raises SinkError if it cannot be used."""
     if spec.beside is not None:
         from crawlerd.sinks.beside import Beside
         from crawlerd.sinks.http_sink import HttpSink
@@ -82,17 +83,17 @@ def open_sink(spec: SinkSpec) -> Sink:
 
 @contextmanager
 def _driver() -> Iterator[None]:
-    """Within, what needs it may be imported."""
+    """A block in which the driver may be imported."""
     try:
         yield
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("psycopg", "psycopg_binary", "psycopg_c"):
             raise
-        raise SinkError("sinks of the type postgresql need its driver: pip install 'crawlerd[postgres]'") from None
+        raise SinkError("sinks of the type postgresql need a driver: pip install 'crawlerd[postgres]'") from None
 
 
 def holds_rows(spec: SinkSpec) -> bool:
-    """Whether a sink may hold something: it was opened before, as far as that can be known without a server."""
+    """Whether a sink may contain data: whether it was opened before, as far as can be known without a server."""
     return spec.type == "postgresql" or spec.database.exists()
 
 
@@ -104,7 +105,7 @@ def batch_to_send(database: Path, batch: int, token: int) -> Sending | None:
 
 
 def check_sink(spec: SinkSpec) -> list[str]:
-    """What is wrong with the database of a sink, a line each. SinkError when it cannot be read."""
+    """Problems of a sink's database, one line each. Raises SinkError if it cannot be read."""
     if spec.type == "postgresql":
         with _driver():
             from crawlerd.sinks.postgresql.check import check as check_server
@@ -116,8 +117,8 @@ def check_sink(spec: SinkSpec) -> list[str]:
 
 
 def count_meant(spec: SinkSpec, which: Erasure) -> dict[str, int]:
-    """How many records of each table of a sink are meant; none where there is no sink yet. SinkError when that cannot
-    be read."""
+    """How many records of each table a request to forget concerns; empty if there is no sink yet. Raises SinkError if
+    it cannot be read."""
     if spec.type == "postgresql":
         with _driver():
             from crawlerd.sinks.postgresql.check import count_rows as count_on_server
@@ -129,8 +130,11 @@ def count_meant(spec: SinkSpec, which: Erasure) -> dict[str, int]:
 
 
 def erase_in_files(spec: SinkSpec, which: Erasure, *, dry_run: bool = False) -> Iterator[int]:
-    """Takes lines out of the files of a sink of the type `jsonl`, one file after the other: how many of each. Call it
-    before `Sink.forget`, which forgets what lies below a key. dry_run: only counts. SinkError."""
+    """Removes lines from the files of a sink of the type `jsonl`, one file after the other. Yields the number of lines
+    of each. Must be called before `Sink.forget`, which forgets which records lie below a key. Raises SinkError.
+
+    dry_run: only count.
+    """
     if spec.type != "jsonl" or not spec.database.exists():
         return
     from crawlerd.core.erasure import LineMatcher
@@ -143,8 +147,8 @@ def erase_in_files(spec: SinkSpec, which: Erasure, *, dry_run: bool = False) -> 
 
 
 def copy_sink(spec: SinkSpec, target: Path, *, force: bool = False) -> int:
-    """Copies the database of a sink of the type `sqlite` as it is at this moment into a file, whether it is in use or
-    not. The size in bytes. SinkError when that cannot be; `target` is then as it was."""
+    """Copies the current state of a database of the type `sqlite` into a file, whether it is in use or not. Returns its
+    size in bytes. Raises SinkError if that is not possible; then `target` is unchanged."""
     from crawlerd.sinks.sqlite.copying import copy
 
     return copy(spec.path, target, mode=spec.mode, force=force)

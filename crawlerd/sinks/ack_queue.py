@@ -1,6 +1,8 @@
-"""The file of a `persistqueue.SQLiteAckQueue` with the JSON serializer: put and taken are chunks, each a transaction.
+"""The file of a `persistqueue.SQLiteAckQueue` with the JSON serializer. Items are put and taken in chunks, each in a
+transaction.
 
-The library itself commits each item, and holds in memory what it has given out. Other programs use the library alone.
+The library itself would commit each item, and keep in memory what it has handed out. Other programs need only the
+library.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATABASE, TABLE = "data.db", "ack_queue_default"  # the library's names
-ERASED = 500  # items that are looked at in one transaction
-BUSY_SECONDS = 2.0  # how long another program's lock is waited for
+ERASED = 500  # items that are read in one transaction
+BUSY_SECONDS = 2.0  # how long to wait for another program's lock
 WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
 PUT = f"INSERT INTO {TABLE} (data, timestamp, status) VALUES (?, ?, {AckStatus.inited})"  # noqa: S608 - the library's names
-# Data that are too large are not loaded.
+# Data larger than the limit are not loaded.
 _NEXT = f"""SELECT _id, CAST(coalesce(timestamp, 0) AS REAL), length(CAST(data AS BLOB)),
 iif(length(CAST(data AS BLOB)) <= ?3, CAST(data AS BLOB), NULL)
 FROM {TABLE} WHERE _id > ?1 AND status < {AckStatus.unack} ORDER BY _id LIMIT ?2"""  # noqa: S608 - as above
@@ -42,11 +44,12 @@ _OTHERS = f"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN 
 
 
 class Item(NamedTuple):
-    """What somebody has put.
+    """An item that a program has put.
 
-    put_at: Unix seconds by that program's clock. With the number, it tells the item from those of another file.
+    number: its number in the file.
+    put_at: Unix seconds by that program's clock. With the number, it distinguishes the item from items of other files.
     size: of the data, in bytes.
-    data: None when they are too large, or there are none.
+    data: None if they are too large, or missing.
     """
 
     number: int
@@ -56,10 +59,13 @@ class Item(NamedTuple):
 
 
 class AckQueue:
-    """Used by one thread. SinkError for all that is wrong with it."""
+    """The queue. Used by one thread. Raises SinkError for everything that is wrong with it."""
 
     def __init__(self, path: Path, mode: int) -> None:
-        """Opens or makes the queue; the parent of its directory must exist. mode: rights of its files."""
+        """Opens or makes the queue; the parent of its directory must exist.
+
+        mode: permissions of its files.
+        """
         self.path = path
         self._file = path / DATABASE
         try:
@@ -69,10 +75,9 @@ class AckQueue:
         try:
             if not os.path.lexists(self._file):
                 self._make(mode)
-            elif not self._file.is_symlink() and not self._file.stat().st_size:  # a look would be in the way of that
-                raise SinkError(
-                    f"{self._file} is empty: the program that makes it has not come to that yet, or has died"
-                )
+            # opening it would disturb the program that is making it
+            elif not self._file.is_symlink() and not self._file.stat().st_size:
+                raise SinkError(f"{self._file} is empty: the program that is making it has not finished, or has died")
             name = prepare_database(self._file, mode)
         except OSError as error:
             raise file_failure(self._file, error, directory=False) from None
@@ -82,7 +87,9 @@ class AckQueue:
             with self._named():
                 self._db.set_busy_timeout(round(BUSY_SECONDS * 1000))
                 if self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (TABLE,)).get is None:
-                    raise SinkError(f"{self._file} is a database, but no queue of persist-queue: choose another path")
+                    raise SinkError(
+                        f"{self._file} is a database, but not a queue of persist-queue: choose another path"
+                    )
                 self._inode = os.stat(self._file).st_ino
         except BaseException:
             self.close()
@@ -93,38 +100,38 @@ class AckQueue:
 
     @property
     def intact(self) -> bool:
-        """The file that was opened is still in its place."""
+        """Whether the file that was opened is still in its place."""
         try:
             return os.stat(self._file).st_ino == self._inode
         except OSError:
             return False
 
     def version(self) -> int:
-        """Another number after another program has changed something."""
+        """A number that changes when another program has changed something."""
         with self._named():
             found: int = self._db.pragma("data_version")
         return found
 
     def complain(self) -> None:
-        """SinkError when there are tables that are not the queue's."""
+        """Raises SinkError if there are tables that do not belong to the queue."""
         with self._named():
             others = [name for (name,) in self._db.execute(_OTHERS)]
         if others:
             raise SinkError(
-                f"{self._file} has the table {others[0]}, which nobody reads: a program has put with another class or "
-                f"name than SQLiteAckQueue({str(self.path)!r}, serializer=json)"
+                f"{self._file} has the table {others[0]}, which is not read: a program has put items with another "
+                f"class or name than SQLiteAckQueue({str(self.path)!r}, serializer=json)"
             )
 
     def put(self, data: Sequence[bytes]) -> None:
-        """All of it, durably, or nothing."""
+        """Puts items, all of them durably or none."""
         now = time.time()
         with self._transaction():
             self._db.executemany(PUT, [(each, now) for each in data])
 
     def next(self, *, after: int, most: int, most_bytes: int, largest: int) -> list[Item]:
-        """The first items behind a number that nobody has taken: at most so many, and not many more bytes.
+        """The first untaken items after a number: at most `most`, and not many more than `most_bytes` bytes.
 
-        largest: bytes of an item beyond which its data are not loaded.
+        largest: the data of items with more bytes are not loaded.
         """
         found: list[Item] = []
         total = 0
@@ -138,14 +145,15 @@ class AckQueue:
         return found
 
     def settle(self, taken: Sequence[tuple[int, float]], refused: Sequence[tuple[int, float]]) -> None:
-        """Deletes items that were taken, and marks refused ones as failed, as far as they are in this file. Each is
-        (number, put_at)."""
+        """Deletes items that were taken, and marks refused ones as failed, if they are in this file. Each is (number,
+        put_at)."""
         with self._transaction():
             self._db.executemany(_DELETE, taken)
             self._db.executemany(_REFUSE, refused)
 
     def erase(self, meant: Callable[[bytes], bool]) -> int:
-        """Deletes all items that are meant, whoever has them, in slices. How many."""
+        """Deletes, in slices, all items for which `meant` is true, even if another program has taken them. Returns how
+        many."""
         count = last = 0
         while True:
             with self._transaction():
@@ -158,25 +166,26 @@ class AckQueue:
             last = rows[-1][0]
 
     def scrub(self) -> str | None:
-        """Sees to it that nothing of what was deleted is in free space. Why it may still be, if so."""
+        """Removes deleted items from free space. Returns why some may still be there, or None."""
         with self._named():
             self._db.execute("VACUUM")
             (busy, *_) = next(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-        return f"another program reads {self._file}, whose log still has what was deleted" if busy else None
+        return f"another program reads {self._file}, whose log still contains deleted items" if busy else None
 
     def _make(self, mode: int) -> None:
-        """An empty queue, which appears whole: a program that opens it meanwhile meets no lock. OSError."""
+        """Makes an empty queue. It appears complete: a program that opens it at the same time meets no lock. Raises
+        OSError."""
         fd, part = new_part(self._file, mode)
         os.close(fd)
         try:
             with self._named(), closing(apsw.Connection(str(without_links(part)), flags=WRITING)) as database:
-                database.pragma("journal_mode", "wal")  # as the library has it
+                database.pragma("journal_mode", "wal")  # like the library
                 for statement in queue_schema():
                     database.execute(statement)
             try:
                 os.link(part, self._file)
             except FileExistsError:
-                pass  # a program has made it meanwhile
+                pass  # a program has made it in the meantime
             except OSError:  # a file system without links
                 part.rename(self._file)
         finally:
@@ -200,9 +209,11 @@ class AckQueue:
         except apsw.BusyError:
             raise SinkError(f"{self._file} is locked by another program: end that, or let it commit") from None
         except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise SinkError(f"{self._file} is damaged, or no queue of persist-queue ({error}): move it away") from None
+            raise SinkError(
+                f"{self._file} is damaged, or not a queue of persist-queue ({error}): move it away"
+            ) from None
         except apsw.SQLError as error:
-            raise SinkError(f"{self._file} is a database, but no queue of persist-queue ({error})") from None
+            raise SinkError(f"{self._file} is a database, but not a queue of persist-queue ({error})") from None
         except apsw.FullError:
             raise SinkError(f"the disk of {self._file} is full") from None
         except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError):
@@ -212,8 +223,9 @@ class AckQueue:
 
 
 def queue_schema() -> list[str]:
-    """What the library's own database consists of, as it makes it itself, elsewhere: its SQLite would follow a link
-    that somebody has put into the queue's directory, and gives the file whatever rights the umask leaves."""
+    """The statements that make the library's database. The library runs in a temporary directory for this: in the
+    queue's directory, its SQLite would follow a link that somebody has put there, and the permissions would depend on
+    the umask."""
     try:
         with TemporaryDirectory(prefix="crawlerd-") as folder:
             queue = SQLiteAckQueue(folder, auto_resume=False, serializer=json)

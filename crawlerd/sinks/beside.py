@@ -1,4 +1,4 @@
-"""A sink that keeps records, and beside it one that delivers them: both get the same."""
+"""Two sinks in one: one keeps records, the other delivers the same records."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Beside:
-    """See `Sink`. What keeps is written first, then what delivers, each in a transaction of its own: after a crash
-    between the two, both get the same once more.
+    """See `Sink`. The keeping sink is written first, then the delivering one, each in its own transaction: after a
+    crash in between, both get the same again.
 
-    Nobody else uses the object or the database of what delivers. The database of what keeps may have other users in
-    this process, whose marks are not ours.
+    The delivering sink and its database must have no other users. The keeping sink's database may have others in this
+    process, with marks of their own.
     """
 
     def __init__(self, keeping: Sink, delivering: HttpSink, name: str) -> None:
@@ -26,13 +26,14 @@ class Beside:
         self.outbox: Outbox = delivering.outbox
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
-        """What streams hold is counted as it is kept."""
+        """Returns the totals of the keeping sink."""
         own = mark and Mark(self._own(mark.frontier), mark.number)
         kept = self._keeping.write(deliveries, now, own)
         return self._delivering.write(deliveries, now, mark) | kept
 
     def missing(self, delivery: Delivery, stream: str, prefix: str, after: str, parent: str = "") -> list[str]:
-        """What either has: what keeps may be new or replaced, and must not hide what a receiver still has."""
+        """The keys that either sink has: a keeping sink that is new or was replaced must not hide what the receiver
+        still has."""
         found = {*self._keeping.missing(delivery, stream, prefix, after, parent)}
         found.update(self._delivering.missing(delivery, stream, prefix, after, parent))
         return sorted(found)[:MISSING_KEYS]

@@ -1,4 +1,4 @@
-"""What the sinks that hand records on have in common: they remember a digest of each record, and write what differs."""
+"""What sinks that pass records on have in common: they remember a digest of each record, and write only differences."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Changes:
-    """A line for each record that is new, changed or tombstoned; none for what was written before.
+    """A line for each record that is new, changed or tombstoned; none for one that was written before.
 
     A line is one JSON object: source, stream, account, id (the record's key), run (its number in the frontier),
-    imported_at (UTC text that sorts), and data: the object, or null for a tombstone, or, for an object nested deeper
-    than DEEP levels, its JSON as text. The lines of a delivery are durable in the transaction that remembers their
-    digests: after any crash each is there exactly once.
+    imported_at (UTC text that sorts), and data: the object, or null for a tombstone; for an object nested deeper than
+    DEEP levels, its JSON as text. The lines of a delivery are made durable in the same transaction as their digests:
+    after any crash, each line is there exactly once.
 
-    The rows hold the digests, as JSON text, where the SQLite sink's hold the objects.
+    The rows hold the digests, as JSON text, where the SQLite sink's rows hold the objects.
     """
 
     def __init__(
@@ -38,10 +38,11 @@ class Changes:
         put: Callable[[str, Sequence[bytes]], None],
         erase: Callable[[Erasure], Erased] = lambda which: Erased(0, False),
     ) -> None:
-        """put: writes lines of a table's stream, within the transaction.
-        erase: deletes lines that are still in the database, within the transaction."""
+        """put: writes lines for a table's stream, within the transaction.
+        erase: deletes lines that are still in the database, within the transaction.
+        """
         self._rows, self._put, self._erase = rows, put, erase
-        self._respelled: set[tuple[str, str]] = set()  # digests of the same object
+        self._respelled: set[tuple[str, str]] = set()  # old and new digest of the same object
 
     def reset(self) -> None:
         """See `Content.reset`."""
@@ -78,10 +79,10 @@ class Changes:
         return self._erase(which)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """See `Content.end`; nothing is left to do."""
+        """See `Content.end`; there is nothing left to do."""
 
     def _is_respelled(self, before: str | None, digest: str | None, run: int, data: bytes | None) -> bool:
-        """Whether what differs is only the spelling of an object that an earlier version handed on."""
+        """Whether only the spelling of an object differs from what an earlier version passed on."""
         if before is None or digest is None or data is None or not self._rows.may_be_respelled(run):
             return False
         if before not in map(_digest, respellings(data)):
@@ -91,7 +92,7 @@ class Changes:
 
 
 def _digest(data: bytes) -> str:
-    """As it stands in a row: JSON text."""
+    """A digest as it is stored in a row: as JSON text."""
     return f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
 
 

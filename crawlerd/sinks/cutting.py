@@ -1,8 +1,8 @@
-"""How deliveries are cut into batches. Pure.
+"""How deliveries are divided into batches. Pure.
 
-The keys are in ranges, and while a batch is under way nothing else of its ranges is. So the versions of a key follow
-each other, whatever is repeated. A batch takes as many ranges as fit into it: with little to deliver there are few
-requests, and with much there are many at once.
+Keys are divided into ranges. While a batch is under way, no other batch has versions of its ranges, so the versions of
+a key are sent in order, whatever is repeated. A batch takes as many ranges as fit into it: with little to deliver there
+are few requests, and with much there are many at once.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 RANGES = 32  # the most batches at once
-MOST_BYTES = 1 << 20  # of a batch's data, unless a single version has more
+MOST_BYTES = 1 << 20  # of a batch's data, unless a single version is larger
 
 
 class Version(NamedTuple):
-    """A version that waits.
+    """A version of a record that waits.
 
-    number: its place among all.
-    key: what tells its record from others.
+    number: its place among all versions.
+    key: identifies its record.
     size: bytes of its data.
-    run: that it comes from.
-    alone: it takes a request of its own.
+    run: the run that it comes from.
+    alone: it needs a request of its own.
     """
 
     number: int
@@ -35,13 +35,16 @@ class Version(NamedTuple):
 
 
 def range_of(table: str, account: str, key: str) -> int:
-    """From 0 to RANGES - 1, the same in every process."""
+    """The range of a key, from 0 to RANGES - 1; the same in every process."""
     return blake2b("\0".join((table, account, key)).encode(), digest_size=1).digest()[0] % RANGES
 
 
 def batches(ranges: Iterable[Sequence[Version]], most: int) -> list[list[Version]]:
-    """The next batches, of what waits in ranges that nothing is under way of: each range by number, and none empty. A
-    range is in one batch at most, and so is a key, once. most: versions in a batch."""
+    """The next batches of waiting versions. A range, and so a key, is in one batch at most.
+
+    ranges: the versions of each range of which nothing is under way, by number; no range is empty.
+    most: the most versions in a batch.
+    """
     found: list[list[Version]] = []
     batch: list[Version] = []
     for waiting in sorted(ranges, key=lambda each: each[0].number):
@@ -60,7 +63,7 @@ def batches(ranges: Iterable[Sequence[Version]], most: int) -> list[list[Version
 
 
 def _fitting(waiting: Sequence[Version], batch: Sequence[Version], most: int) -> list[Version]:
-    """What of a range may go with a batch: at least one version with an empty one."""
+    """The versions of a range that can be added to a batch; at least one if the batch is empty."""
     part: list[Version] = []
     keys: set[tuple[str, str, str]] = set()
     size = sum(each.size for each in batch)

@@ -1,17 +1,17 @@
-"""What a delivery is to a sink of rows, whatever the database: its order, its names, its sweeps, and its totals.
+"""What a delivery does to a sink of rows, whatever the database: its order, its names, its sweeps, and its totals.
 
-A row is what is there under a stream, an account and a key. To each row, a run does one thing, by its last word on it,
-compared with what was there before the run:
+A row holds the data of a stream, an account and a key. Each run does one thing to a row, determined by its last record
+for it, compared with the state before the run:
 
-- new: it was not there, or was tombstoned; and it is there now
-- changed: it was there, and has other data now
-- unchanged: it was there with the same data
-- tombstoned: it was there, and is not any more, by a tombstone or a sweep
-- nothing: it was not there before, and is not now
+- new: it did not exist, or was tombstoned; now it exists
+- changed: it existed, and has other data now
+- unchanged: it existed with the same data
+- tombstoned: it existed, and does not any more, by a tombstone or a sweep
+- nothing: it did not exist before, and does not now
 
-The totals of a run and a stream count the rows by that. A sweep tombstones rows that the run has not written, nor
-another one since the run began. A record that was skipped spares its row. Orphans are the rows below a parent that is
-gone: the run's own are tombstoned as well.
+The totals of a run and a stream count the rows accordingly. A sweep tombstones rows that neither the run nor, since its
+beginning, another run has written. A skipped record keeps its row from being swept. Orphans are the rows below a
+deleted parent: those that the run itself has written are tombstoned as well.
 """
 
 from __future__ import annotations
@@ -30,60 +30,63 @@ if TYPE_CHECKING:
     from crawlerd.core.erasure import Erasure
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
 
-    Same = Callable[[str, str], bool]  # whether two JSON texts that differ are the same data
+    Same = Callable[[str, str], bool]  # whether two different JSON texts are the same data
 
 
 class RowStamp(NamedTuple):
-    """What all rows of a delivery have in common."""
+    """Values that all rows of a delivery share."""
 
     account: str
-    at: str  # when it is written, as UTC text that sorts
+    at: str  # when they are written, as UTC text that sorts
     run: int  # the sink's own number of the run
 
 
 class SweepBounds(NamedTuple):
-    """The rows that a sweep is about, or that are orphans. The first three: see `RowStamp`."""
+    """The rows that a sweep or orphans concern. For the first three fields, see `RowStamp`."""
 
     account: str
     at: str
     run: int
     first: str  # keys from this one on
-    prefix: str  # that begin so
+    prefix: str  # keys with this prefix
     since: str  # when the run began; rows that another run has written since are left out
-    parent: str = ""  # below this one; all where it is ""
-    own: bool = False  # also those that the run itself has written
+    parent: str = ""  # rows below this parent; "" for all
+    own: bool = False  # also rows that the run itself has written
 
 
 class Rows(Protocol):
-    """A database of a sink: a table for each stream, with rows by account and key.
+    """A sink's database: a table for each stream, with rows by account and key.
 
-    All but `expire` and what follows it is called within `transaction`, or the one that `marked` begins. SinkError for
-    what the database refuses.
+    All methods before `expire` must be called within `transaction`, or the transaction that `marked` begins. Raises
+    SinkError for what the database refuses.
     """
 
     @property
     def name(self) -> str:
-        """What people know it by."""
+        """The name by which people know it."""
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Durable at its end, or nothing is written."""
+        """A transaction: durable at its end, or nothing is written."""
         ...
 
     def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
-        """A transaction that leaves the mark as well."""
+        """A transaction that also leaves the mark."""
         ...
 
     def prepare(self, first_run: int) -> None:
-        """Whatever a database needs once. first_run: the lowest number of a run that is about to be written."""
+        """Prepares the database, if it needs that.
+
+        first_run: the lowest number of a run that is about to be written.
+        """
         ...
 
     def reset(self) -> None:
-        """The last transaction was rolled back: what it has made is gone."""
+        """Called after the last transaction was rolled back: what it has made is gone."""
         ...
 
     def taking(self, delivery: Delivery) -> AbstractContextManager[None]:
-        """Within, Refused for what of the delivery is too large for the database."""
+        """A block in which Refused is raised for data of the delivery that is too large for the database."""
         ...
 
     def number(self, delivery: Delivery) -> int:
@@ -91,23 +94,23 @@ class Rows(Protocol):
         ...
 
     def make(self, table: str, stream: str) -> None:
-        """Makes or upgrades a table. From now on, what happens to its rows counts for the stream."""
+        """Makes or upgrades a table. From then on, changes of its rows are counted for the stream."""
         ...
 
     def begin(self, run: int, stream: str) -> None:
-        """Call before the first change of a run to a stream."""
+        """Must be called before the first change of a run to a stream."""
         ...
 
     def put(self, table: str, stamp: RowStamp, batch: Batch, same: Same) -> None:
-        """Writes the batch's rows, a tombstone where data is None. Rows that the run has written so before are left
-        alone. A row keeps its parent where the batch has none for it.
+        """Writes the batch's rows; data that is None makes a tombstone. Rows that the run has already written with the
+        same content are unchanged. If the batch has no parent for a row, the row keeps its own.
 
-        same: asked about rows for which `may_be_respelled` holds.
+        same: decides about rows for which `may_be_respelled` is true.
         """
         ...
 
     def spare(self, table: str, stamp: RowStamp, key: str) -> None:
-        """Keeps a row from being swept, whose record was skipped."""
+        """Keeps a row from being swept because its record was skipped."""
         ...
 
     def sweep(self, table: str, bounds: SweepBounds) -> None:
@@ -115,31 +118,31 @@ class Rows(Protocol):
         ...
 
     def swept(self, table: str, bounds: SweepBounds, most: int | None = None) -> list[str]:
-        """The keys of the rows, in ascending order of their UTF-8; of the first `most`."""
+        """The keys of the rows, in ascending order of their UTF-8; at most `most`."""
         ...
 
     def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
-        """What is there under these keys: the data, None if it is tombstoned, and the run that has written it last."""
+        """The rows with these keys: the data (None if tombstoned) and the run that wrote it last."""
         ...
 
     def seen(self, table: str, account: str, run: int) -> int:
-        """How many rows of the account the run has written that are there."""
+        """How many existing rows of the account the run has written."""
         ...
 
     def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
-        """Of the deliveries' runs: every stream that was begun."""
+        """The totals of the deliveries' runs, for every stream that was begun."""
         ...
 
     def may_be_respelled(self, run: int) -> bool:
-        """Whether data of that run may have been written by a version that did not keep the API's spelling."""
+        """Whether data of that run may come from a version that did not keep the API's spelling."""
         ...
 
     def forget(self, which: Erasure, most: int) -> Erased:
-        """Deletes at most so many rows that are meant."""
+        """Deletes at most `most` of the rows to forget."""
         ...
 
     def expire(self, before: str, most: int) -> Erased:
-        """In a transaction of its own: deletes at most so many rows that were tombstoned before then."""
+        """Deletes at most `most` rows that were tombstoned before then, in a transaction of its own."""
         ...
 
     def scrub(self, most_bytes: int | None) -> str | None:
@@ -154,7 +157,7 @@ class Rows(Protocol):
 
 
 class Content(Protocol):
-    """What the rows of a sink hold, and what else is written with them, in their transaction."""
+    """What the rows of a sink contain, and what else is written with them in the same transaction."""
 
     def put(self, table: str, stamp: RowStamp, batch: Batch, delivery: Delivery) -> None:
         """Writes a batch."""
@@ -165,7 +168,7 @@ class Content(Protocol):
         ...
 
     def forget(self, which: Erasure) -> Erased:
-        """Deletes a slice of what is meant of what is written besides the rows, which are still there."""
+        """Deletes a slice of the data to forget, apart from the rows, which still exist at that time."""
         ...
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
@@ -173,20 +176,20 @@ class Content(Protocol):
         ...
 
     def reset(self) -> None:
-        """The last transaction was rolled back."""
+        """Called after the last transaction was rolled back."""
         ...
 
 
 class RowSink:
-    """A sink of rows: `Sink`, with the order of a delivery and its one transaction, all or nothing.
+    """A `Sink` made of rows: it writes deliveries in order, in one transaction, completely or not at all.
 
-    A tombstone wins or loses by its place in the order, like any record.
+    A tombstone takes effect by its place in the order, like any record.
     """
 
     def __init__(self, rows: Rows, content: Content, retain_tombstones: float | None = None) -> None:
-        """retain_tombstones: seconds; None for ever."""
+        """retain_tombstones: seconds; None for without end."""
         self._rows, self._content, self._retain = rows, content, retain_tombstones
-        self._bare = False  # what is besides the rows that are to be forgotten is deleted
+        self._bare = False  # everything apart from the rows to be forgotten is deleted
         self._tables: dict[str, tuple[str, str]] = {}
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
@@ -273,7 +276,7 @@ class RowSink:
         return self._rows.confirm(source, account, identity)
 
     def ended(self, run: int) -> None:
-        """See `Sink.ended`; nothing waits here."""
+        """See `Sink.ended`; nothing waits in this sink."""
 
     def idle(self) -> None:
         """See `Sink.idle`."""
@@ -308,7 +311,7 @@ class RowSink:
             self._content.sweep(table, bounds, delivery)
 
     def _table(self, delivery: Delivery, stream: str) -> str:
-        """The name of the stream's table, after making it."""
+        """Makes the stream's table, and returns its name."""
         source, where = delivery.source, self._rows.name
         table = f"{source}_{stream}"
         known = self._tables.get(table)

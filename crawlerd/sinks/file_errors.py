@@ -1,4 +1,4 @@
-"""What goes wrong with the files of sinks, in words that say what to do."""
+"""Errors about the files of sinks, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ FILE_MODE = 0o640  # of the files of a sink, unless it is configured otherwise
 
 
 def directory_mode(mode: int) -> int:
-    """Rights of a directory of files with these: who may read them may list it; who may write them, add to it."""
+    """Permissions of a directory for files with these permissions: whoever may read the files may list it, and whoever
+    may write them may add to it."""
     return mode | (mode & 0o444) >> 2
 
 
 def file_failure(path: Path, error: OSError, *, directory: bool) -> SinkError:
-    """What to tell the person who is woken by it. directory: the path is to be one."""
+    """An error with advice for the person on call.
+
+    directory: the path should be a directory.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFailed(f"the disk of {path} is full", full=True)
     if error.errno == errno.EIO:
@@ -46,9 +50,12 @@ def _is_device(path: Path) -> bool:
 
 
 def way_to(path: Path, *, directory: bool) -> str:
-    """What to do about a path that cannot be used. directory: it is to be one."""
-    if not os.path.isdir(path.parent):  # unlike the methods of a path, these raise nothing in others' directories
-        return f"there is no directory {path.parent}; make it"
+    """What to do about a path that cannot be used.
+
+    directory: it should be a directory.
+    """
+    if not os.path.isdir(path.parent):  # unlike methods of Path, this raises no error in other users' directories
+        return f"there is no directory {path.parent}; create it"
     if os.path.isdir(path) and not directory:
         return "it is a directory; name a file"
     if directory and os.path.exists(path) and not os.path.isdir(path):
@@ -56,5 +63,5 @@ def way_to(path: Path, *, directory: bool) -> str:
     what = "directory" if directory else "file and its directory"
     return (
         f"{owned(nearest(path))}, and this is {user(os.geteuid())}; let this user write the {what}, or run crawlerd as "
-        "the user that may"
+        "a user that may"
     )

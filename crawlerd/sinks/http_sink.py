@@ -1,4 +1,4 @@
-"""The HTTP sink: a digest of what its receiver has of each record, and what is still to be delivered."""
+"""The HTTP sink: a digest of what its receiver has of each record, and the versions that are still to be delivered."""
 
 from __future__ import annotations
 
@@ -27,30 +27,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _ANOTHER = (
-    "%s: the receiver is another one than before, by base_url, path or method. It gets everything; %d versions that "
-    "waited for the old one are dropped"
+    "%s: the receiver has changed, by base_url, path or method. The new one gets everything; %d versions that waited "
+    "for the old one are dropped"
 )
 
 
 class HttpSink(RowSink):
-    """Delivers each version of a record that is new, changed or gone to an HTTP API, by tasks of the account there.
+    """Delivers each version of a record that is new, changed or deleted to an HTTP API, by tasks of the receiving
+    account.
 
-    The database has a digest of each record, as it is delivered, and the versions that are still to be delivered. Both
-    are written in one transaction, so a record that comes again leads to nothing.
+    The database has a digest of each record as it is delivered, and the versions that are still to be delivered. Both
+    are written in one transaction, so a record that comes again has no effect.
     """
 
     def __init__(
         self, path: Path, receiver: Receiver, mode: int = FILE_MODE, retain_tombstones: float | None = None
     ) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used. What it knows of
-        another receiver is forgotten. mode: rights of its files. retain_tombstones: see `RowSink`."""
+        """Opens or creates the database; its directory must exist. If it belongs to another receiver, its content is
+        dropped. Raises SinkError if it cannot be used.
+
+        mode: permissions of its files.
+        retain_tombstones: see `RowSink`.
+        """
         self.rows = SqliteRows(path, mode)
         try:
             address = f"{receiver.method} {receiver.base_url}{receiver.path}"
             while (waiting := forget_another(self.rows.database, address)) is not None:
                 log.warning(_ANOTHER, path, waiting)
                 self.rows.close()
-                self.rows = SqliteRows(path, mode)  # with an identity of its own
+                self.rows = SqliteRows(path, mode)  # it gets a new identity
             self.outbox = SqliteOutbox(self.rows, receiver)
         except BaseException:
             self.rows.close()
@@ -65,8 +70,8 @@ class HttpSink(RowSink):
 
 
 class Delivered:
-    """A line in the outbox for each record that is new, changed or gone, as its receiver sees it; none for what it was
-    told before."""
+    """A line in the outbox for each record that is new, changed or deleted for its receiver; none for what the receiver
+    already has."""
 
     def __init__(self, rows: SqliteRows, outbox: SqliteOutbox, receiver: Receiver) -> None:
         self._rows, self._outbox, self._receiver = rows, outbox, receiver
@@ -137,7 +142,7 @@ class Delivered:
         return Sent(path, data, f'"{blake2b(path.encode() + b" " + data, digest_size=16).hexdigest()}"')
 
     def _gone(self, table: str, account: str, key: str, stream: str, run: int) -> Line:
-        """A line that is not put where the receiver is not told of it; see `SqliteOutbox.put`."""
+        """The line about a deleted record. `SqliteOutbox.put` leaves it out if the receiver gets no tombstones."""
         own = {"key": key, "stream": stream, "account": account}
         path = template.fill_path(self._receiver.gone_path, {}, own | {f"${name}": own[name] for name in own})
         return Line(table, account, key, run, "tombstoned", self._receiver.gone_method, path or "", None)
@@ -146,8 +151,8 @@ class Delivered:
 class Sent(NamedTuple):
     """A record as it is delivered.
 
-    path: "" where it goes with others, or nowhere.
-    digest: of both, as JSON text.
+    path: "" if it is sent together with others, or not at all.
+    digest: of path and data, as JSON text.
     """
 
     path: str

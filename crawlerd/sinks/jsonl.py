@@ -1,4 +1,4 @@
-"""The JSONL sink: files that appear whole, of lines that were durable before."""
+"""The JSONL sink: files that appear complete, made of lines that were durable before."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ CREATE INDEX IF NOT EXISTS _crawlerd_line_name ON _crawlerd_line(name, id)"""
 class JsonlSink:
     """Files `<source>_<stream>-<number>.jsonl` in a directory, or `.jsonl.gz`; see `Changes` for their lines.
 
-    Lines wait in the directory's INDEX until there are `rotate_bytes` of a stream, until `rotate_seconds` have passed
+    Lines wait in the directory's INDEX until a stream has `rotate_bytes` of them, until `rotate_seconds` have passed
     since its first one (noticed at the next write), or until a run ends or the sink is closed or opened. Then they
-    become a file, which appears under its name when it is whole and durable, and is never changed again but by
-    `sink forget`, which takes lines out. Numbers
-    increase, not by one. A file that a program has taken away may appear once more, the same, after a crash just then.
+    become a file. It appears under its name complete and durable, and is never changed again, except by `sink forget`,
+    which removes lines. The numbers increase, but not by one. After a crash, a file that a program has just taken away
+    may appear once more, with the same content.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class JsonlSink:
         retain_tombstones: float | None = None,
         retain_files: float | None = None,
     ) -> None:
-        """Makes the directory; its parent must exist. SinkError when it cannot be used.
+        """Makes the directory; its parent must exist. Raises SinkError if it cannot be used.
 
-        mode: rights of the files.
-        retain_tombstones: see `RowSink`; of what the index has of a record.
+        mode: permissions of the files.
+        retain_tombstones: see `RowSink`; applies to what the index has of a record.
         retain_files: seconds after which a file is deleted; None for never.
         """
         self._mode, self._retain_files = mode, retain_files
@@ -82,7 +82,7 @@ class JsonlSink:
         self._sink = RowSink(self._index, Changes(self._index, self._put, self._erase), retain_tombstones)
         self._path, self._compress = path, compress
         self._rotate_bytes, self._rotate_seconds = rotate_bytes, rotate_seconds
-        self._waiting: dict[str, int] = {}  # bytes of lines
+        self._waiting: dict[str, int] = {}  # bytes of waiting lines, by stream
         self._since: dict[str, float] = {}
         self._written: dict[str, int] = {}
         with self._index.database.transaction():
@@ -92,7 +92,7 @@ class JsonlSink:
             self._publish(str(name))
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
-        """See `Sink.write`. SinkError also when a file that is due cannot be written."""
+        """See `Sink.write`. Raises SinkError also if a file that is due cannot be written."""
         for name, size in list(self._waiting.items()):
             if size >= self._rotate_bytes or now - self._since[name] >= self._rotate_seconds:
                 self._publish(name)
@@ -112,7 +112,7 @@ class JsonlSink:
         return self._sink.seen(delivery, stream)
 
     def forget(self, which: Erasure, most: int) -> Erased:
-        """See `Sink.forget`; of what waits and of the index. Files: see `crawlerd.sinks.jsonl_files`."""
+        """See `Sink.forget`; concerns waiting lines and the index. For files, see `crawlerd.sinks.jsonl_files`."""
         return self._sink.forget(which, most)
 
     def expire(self, now: float, most: int) -> bool:
@@ -139,21 +139,21 @@ class JsonlSink:
         return self._sink.confirm(source, account, identity)
 
     def ended(self, run: int) -> None:
-        """All that waits becomes files; what cannot is left for the next time."""
+        """Makes files of all waiting lines. If that fails, they wait until the next time."""
         try:
             for name in list(self._waiting):
                 self._publish(name)
         except SyncFailed:
             raise
         except SinkError as error:
-            log.error("%s; its lines are kept, and become a file later", error)
+            log.error("%s; the lines are kept, and will be written to a file later", error)
 
     def idle(self) -> None:
         """See `Sink.idle`."""
         self._sink.idle()
 
     def close(self) -> None:
-        """SinkError when a file cannot be written; its lines stay durable in the index."""
+        """Raises SinkError if a file cannot be written; its lines stay durable in the index."""
         try:
             for name in list(self._waiting):
                 self._publish(name)
@@ -170,8 +170,8 @@ class JsonlSink:
         self._written[table] = self._written.get(table, 0) + sum(map(len, lines))
 
     def _publish(self, name: str) -> None:
-        """The stream's lines become a file. The same lines get the same name and bytes, if a crash comes before they
-        are removed from the index."""
+        """Makes a file of the stream's lines. If a crash comes before they are removed from the index, the same lines
+        become a file with the same name and bytes."""
         with self._index.database.transaction():
             execute = self._index.database.connection.execute
             first = execute("SELECT min(id) FROM _crawlerd_line WHERE name = ?", (name,)).get
@@ -179,7 +179,7 @@ class JsonlSink:
                 stem = f"{name}-{first:012}"
                 final = self._path / f"{stem}.jsonl{'.gz' if self._compress else ''}"
                 try:
-                    fd, part = new_part(final, self._mode)  # no pattern for the files matches its name
+                    fd, part = new_part(final, self._mode)  # its temporary name does not match patterns for the files
                     with os.fdopen(fd, "wb") as file:
                         self._fill(file, name)
                         file.flush()
@@ -204,8 +204,8 @@ class JsonlSink:
 
 
 def published(path: Path, copy: Path) -> list[Path]:
-    """Of the files in the directory of a sink, those that had been published when the copy of its index was made; the
-    lines of all later ones are in the copy, or came after it. SinkError when it cannot be read."""
+    """The files in a sink's directory that had been published when a copy of its index was made. The lines of all later
+    files are in the copy, or came after it. Raises SinkError if the copy cannot be read."""
     try:
         with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)) as database:
             last: int = database.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = '_crawlerd_line'").get or 0

@@ -1,4 +1,4 @@
-"""Files of a JSONL sink that were published: lines leave them, and old ones are deleted."""
+"""The published files of a JSONL sink: lines are removed from them, and old files are deleted."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ NAME = re.compile(r"([a-z][a-z0-9_]*)-\d{12,}\.jsonl(\.gz)?")
 
 
 def published_files(folder: Path) -> list[Path]:
-    """All of them, in the order of their names; none where there is no such folder."""
+    """All published files, by name; none if the folder does not exist."""
     with suppress(FileNotFoundError):
         return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name) and not path.is_symlink())
     return []
 
 
 def count_lines(path: Path, matcher: LineMatcher) -> int:
-    """How many are meant; 0 for a file that is gone. SinkError when it cannot be read."""
+    """How many lines of a file match; 0 if it does not exist any more. Raises SinkError if it cannot be read."""
     with suppress(FileNotFoundError):
         return sum(map(matcher.matches, _lines(path)))
     return 0
 
 
 def erase_lines(path: Path, matcher: LineMatcher, mode: int) -> int:
-    """Writes a file anew without the lines that are meant, under the same name and time, whole or not at all; one that
-    has none left is deleted. How many lines left it. SinkError when that cannot be."""
+    """Rewrites a file without the matching lines, under the same name and time, completely or not at all. A file
+    without any lines left is deleted. Returns how many lines were removed. Raises SinkError if that is not possible."""
     count = count_lines(path, matcher)
     if not count:
         return 0
@@ -63,8 +63,11 @@ def erase_lines(path: Path, matcher: LineMatcher, mode: int) -> int:
 
 
 def expire_files(folder: Path, before: float, most: int) -> bool:
-    """Deletes at most so many files that were last changed before then, in Unix seconds. Whether there may be more.
-    SinkError when one cannot be deleted."""
+    """Deletes at most `most` files that were last changed before then. Returns whether there may be more. Raises
+    SinkError if one cannot be deleted.
+
+    before: Unix seconds.
+    """
     old = [path for path in published_files(folder) if _changed_at(path) < before]
     for path in islice(old, most):
         try:
@@ -85,7 +88,7 @@ def sync_directory(path: Path) -> None:
 
 
 def _fill(file: BinaryIO, lines: Iterable[bytes], *, packed: bool) -> int:
-    """How many lines there were."""
+    """Writes lines to a file. Returns how many."""
     count = 0
     packing = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) if packed else nullcontext(file)
     with packing as target:

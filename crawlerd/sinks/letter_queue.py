@@ -1,4 +1,4 @@
-"""Dead letters as items of a persist-queue directory, which other programs read and write with that library alone."""
+"""Dead letters as items of a persist-queue directory, which other programs use with only that library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OTHERS = 0o077  # rights that nobody else gets: arguments may hold what is personal
+OTHERS = 0o077  # permissions that other users do not get: arguments may contain personal data
 
 
 class LetterQueue:
@@ -29,39 +29,42 @@ class LetterQueue:
         self._queue = queue
 
     def put(self, item: dict[str, Any]) -> None:
-        """Durable when it returns."""
+        """Puts an item. It is durable when this returns."""
         self._queue.put(item)
 
     def get(self) -> tuple[Any, Any] | None:
-        """The next item, with what `ack` and `refuse` take; None when there is none. Items of a reader that died come
-        again."""
+        """The next item, with the number for `ack` and `refuse`; None if there is none. Items of a reader that died
+        come again."""
         try:
             found = self._queue.get(block=False, raw=True)
         except Empty:
             return None
         except ValueError as error:
-            raise SinkError(f"an item of the queue is no JSON: {error}; take it out with the library") from None
+            raise SinkError(f"an item of the queue is not JSON: {error}; remove it with the library") from None
         return found["pqid"], found["data"]
 
     def ack(self, number: Any) -> None:
-        """It was taken."""
+        """Removes an item that was taken."""
         self._queue.ack(id=number)
 
     def refuse(self, number: Any) -> None:
-        """It never will be; it stays in the queue as failed."""
+        """Marks an item as failed. It stays in the queue."""
         self._queue.ack_failed(id=number)
 
 
 @contextmanager
 def letter_queue(path: Path, *, make: bool) -> Iterator[LetterQueue]:
-    """make: the directory, whose parent must exist. SinkError when it cannot be used."""
+    """Opens a queue. Raises SinkError if it cannot be used.
+
+    make: make the directory, whose parent must exist.
+    """
     mask = os.umask(OTHERS)
     try:
         if make:
             make_directory(path, directory_mode(FILE_MODE))
         elif not (path / "data.db").exists():
-            raise SinkError(f"{path} is no queue of dead letters: it has no data.db")
-        # Whoever puts must not give out again what a reader of the same queue is at.
+            raise SinkError(f"{path} is not a queue of dead letters: it has no data.db")
+        # A program that only puts items must not hand out again those that another reader has taken.
         queue = SQLiteAckQueue(str(path), auto_resume=not make, serializer=json)
     except OSError as error:
         raise file_failure(path, error, directory=True) from None

@@ -1,4 +1,4 @@
-"""The persist-queue sink: records as items of a queue that another program consumes with that library alone."""
+"""The persist-queue sink: records as items of a queue that another program consumes with only that library."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def queue_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | None = None) -> RowSink:
-    """A directory that `persistqueue.SQLiteAckQueue(path, serializer=persistqueue.serializers.json)` opens; see
-    `Changes` for its items, in the order in which they were written.
+    """A directory for `persistqueue.SQLiteAckQueue(path, serializer=persistqueue.serializers.json)`. For its items, see
+    `Changes`; they are in the order in which they were written.
 
-    Items enter the library's own table in the transaction that remembers their digests, so each is put exactly once. A
-    consumer that dies between its work and its `ack` gets the item again, as the library has it. The library knows one
-    consumer only, keeps what was acknowledged until `clear_acked_data` is called, and looks for items that another
-    process has put every 10 seconds, or at each `get(block=False)`.
+    Items enter the library's own table in the same transaction as their digests, so each is put exactly once. A
+    consumer that dies between its work and its `ack` gets the item again, as the library does. The library supports
+    only one consumer, keeps acknowledged items until `clear_acked_data` is called, and looks for items of other
+    processes every 10 seconds, or at each `get(block=False)`.
 
-    The directory is made; its parent must exist. SinkError when it cannot be used. mode: rights of the files; whoever
-    consumes the queue must be able to write them.
+    The directory is made; its parent must exist. Raises SinkError if it cannot be used.
+
+    mode: permissions of the files; the consumer must be able to write them.
+    retain_tombstones: see `RowSink`.
     """
     try:
         make_directory(path, directory_mode(mode))

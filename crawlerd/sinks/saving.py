@@ -1,4 +1,4 @@
-"""Whole sinks, into a backup and out of it again."""
+"""Copies whole sinks into a backup, and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ DATABASE, FILES = "sink.db", "files"  # of a saved sink
 
 
 def save(spec: SinkSpec, folder: Path) -> None:
-    """Copies a sink, as it is at one moment, into an empty directory. SinkError; StorageFailed on a full disk."""
+    """Copies a sink, as it is at one moment, into an empty directory. Raises SinkError; StorageFailed if the disk is
+    full."""
     copy(spec.database, folder / DATABASE, mode=PRIVATE_FILE, force=False)
     if spec.type != "jsonl":
         return
@@ -41,23 +42,23 @@ def save(spec: SinkSpec, folder: Path) -> None:
 
 
 def check_saved(folder: Path, frontier: str, noted: dict[str, int]) -> None:
-    """SinkError when a saved sink is not sound, or older than the frontier that was saved with it.
+    """Raises SinkError if a saved sink is damaged, or older than the frontier that was saved with it.
 
     frontier: its identity.
-    noted: the numbers of commits that it knows sinks to have, by their identities.
+    noted: the numbers of the sinks' last commits that the frontier knows, by identity of the sink.
     """
     if found := check(folder / DATABASE):
         raise SinkError(f"{folder / DATABASE}: {found[0]}")
     identity, number = marks.mark_of(folder / DATABASE, frontier)
     if number < noted.get(identity, 0):
         raise SinkError(
-            f"{folder / DATABASE} is older than the frontier beside it: its last commit is {number:,}, "
-            f"and the frontier knows of {noted[identity]:,}"
+            f"{folder / DATABASE} is older than the frontier of the backup: its last commit is {number:,}, "
+            f"but the frontier knows of {noted[identity]:,}"
         )
 
 
 def in_the_way(spec: SinkSpec) -> Iterator[Path]:
-    """What is there already where a sink is to come. SinkError when its directory cannot be used."""
+    """Files that are in the way of a sink. Raises SinkError if its directory cannot be used."""
     for suffix in ("", "-wal", "-journal"):
         file = spec.database.with_name(f"{spec.database.name}{suffix}")
         if os.path.lexists(file):
@@ -73,10 +74,10 @@ def in_the_way(spec: SinkSpec) -> Iterator[Path]:
 
 
 def place(spec: SinkSpec, folder: Path, frontier: str, commits: int) -> None:
-    """Puts a copy of a saved sink in its place, whole and durable, with the rights that it is configured to have.
+    """Puts a copy of a saved sink in its place, completely and durably, with its configured permissions. Raises
+    SinkError; StorageFailed if the disk is full.
 
-    frontier, commits: identity of the frontier that goes with it, and the number of its last commit.
-    SinkError; StorageFailed on a full disk.
+    frontier, commits: identity of the frontier that belongs to it, and the number of its last commit.
     """
 
     def fit(database: apsw.Connection) -> None:
@@ -95,7 +96,7 @@ def place(spec: SinkSpec, folder: Path, frontier: str, commits: int) -> None:
 
 
 def remove(spec: SinkSpec, folder: Path) -> None:
-    """Takes away what `place` has put there."""
+    """Removes what `place` has put there."""
     spec.database.unlink(missing_ok=True)
     if (folder / FILES).is_dir():
         for file in (folder / FILES).iterdir():
@@ -103,7 +104,7 @@ def remove(spec: SinkSpec, folder: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path, mode: int) -> None:
-    """Whole and durable, or not at all; nothing when a program has taken the file away."""
+    """Copies a file durably, completely or not at all; nothing if a program has taken the file away."""
     try:
         read = source.open("rb")
     except FileNotFoundError:

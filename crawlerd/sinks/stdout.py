@@ -1,4 +1,4 @@
-"""The stdout sink: a line of JSON for each record, for whoever reads the command's output."""
+"""The stdout sink: a line of JSON for each record, for the reader of the command's output."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 STDOUT = 1
 DATABASE = "seen.db"
-FILE_MODE = 0o600  # nobody else reads it
-AT_ONCE = select.PIPE_BUF  # a pipe that takes anything takes so much
+FILE_MODE = 0o600  # no other user reads it
+AT_ONCE = select.PIPE_BUF  # if a pipe accepts anything, it accepts this many bytes
 AT_ONCE_TO_FILE = 1 << 16
-LOOK_MS = 200  # between looks at whether the wait for a reader is over
-# In JSON that is valid already, what a terminal would obey: DEL, the second set of control characters, and what turns
-# the direction of text.
+LOOK_MS = 200  # milliseconds between checks whether to stop waiting for the reader
+# Characters that a terminal would obey, in valid JSON: DEL, the C1 control characters, and those that change the
+# direction of text.
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 class StdoutSink:
-    """Lines as those of the `jsonl` sink, see `Changes`, written in the order of the tasks that end.
+    """Lines like those of the `jsonl` sink, see `Changes`, in the order in which tasks end.
 
-    A pipe cannot be asked what it has, and its next reader has nothing of it. So the sink is a new one, with another
-    identity, each time it is opened, and with it everything that was believed of the one before is dropped: sync
-    points, and runs under way. Each process so gives its reader all there is, once: within a process, digests of what
-    was written are kept in a database, which a task that is done again finds. What the reader of a process that was
-    killed has got comes again to that of the next one.
+    A pipe cannot be asked what it has received, and its next reader has nothing of it. So the sink has a new identity
+    each time it is opened, and everything known about the one before is dropped: sync points, and runs under way. Each
+    process thus gives its reader everything, once: within a process, a database has the digests of what was written,
+    for tasks that are done again. What the reader of a killed process has received, the reader of the next one gets
+    again.
 
     A line is in the pipe before its task is acknowledged. Lines that could not be written are kept, and go first the
-    next time. A reader that takes its time is waited for, and holds up the imports; see `release`.
+    next time. A slow reader is waited for, and holds up the imports; see `release`.
     """
 
     def __init__(self, path: Path, fd: int = STDOUT) -> None:
-        """path: a directory of its own for the digests, which are deleted; its parent must exist. SinkError when it
-        cannot be used."""
+        """path: a directory of its own for the digests, which are deleted at the end; its parent must exist. Raises
+        SinkError if it cannot be used."""
         self._path, self._fd = path, fd
         self._released = threading.Event()
         self._lines: list[bytes] = []
@@ -69,7 +69,7 @@ class StdoutSink:
         self._sink = RowSink(self._rows, Changes(self._rows, self._put))
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
-        """See `Sink.write`. ReaderGone when nobody reads any more."""
+        """See `Sink.write`. Raises ReaderGone if the reader has left."""
         self._flush()
         self._lines.clear()
         totals = self._sink.write(deliveries, now, mark)
@@ -89,15 +89,15 @@ class StdoutSink:
         return self._sink.seen(delivery, stream)
 
     def forget(self, which: Erasure, most: int) -> Erased:
-        """See `Sink.forget`; nothing is kept from process to process."""
+        """See `Sink.forget`; nothing is kept from one process to the next."""
         return Erased(0, False)
 
     def expire(self, now: float, most: int) -> bool:
-        """See `Sink.expire`; likewise."""
+        """See `Sink.expire`; nothing is kept from one process to the next."""
         return False
 
     def scrub(self, most_bytes: int | None) -> str | None:
-        """See `Sink.scrub`; likewise."""
+        """See `Sink.scrub`; nothing is kept from one process to the next."""
         return None
 
     def intact(self) -> bool:
@@ -113,16 +113,16 @@ class StdoutSink:
         return self._sink.confirm(source, account, identity)
 
     def ended(self, run: int) -> None:
-        """See `Sink.ended`; nothing waits here."""
+        """See `Sink.ended`; nothing waits in this sink."""
 
     def idle(self) -> None:
-        """See `Sink.idle`. ReaderGone: a reader that has left is not always told by a line."""
+        """See `Sink.idle`. Raises ReaderGone: that a reader has left may be noticed without writing a line."""
         self._sink.idle()
         if not self._unwritten:
             self._flush()
 
     def release(self) -> None:
-        """From any thread: the reader is not waited for any more. What it has not taken is not acknowledged."""
+        """Stops waiting for the reader; may be called from any thread. What it has not read is not acknowledged."""
         self._released.set()
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class StdoutSink:
         self._lines += lines
 
     def _flush(self) -> None:
-        """Never in the midst of a write for longer than it takes: then it could not be ended but by a kill."""
+        """Writes waiting lines without blocking for long: otherwise only a kill could end the process."""
         waiting = select.poll()
         waiting.register(self._fd, select.POLLOUT)
         view = memoryview(self._unwritten)
@@ -156,9 +156,9 @@ class StdoutSink:
                     with suppress(BlockingIOError):
                         at += os.write(self._fd, view[at : at + self._at_once])
                 elif self._released.is_set():
-                    raise SinkError("whoever reads stdout takes nothing")
+                    raise SinkError("the reader of stdout reads nothing")
         except (BrokenPipeError, ConnectionResetError):
-            raise ReaderGone("stdout was closed by whoever read it") from None
+            raise ReaderGone("stdout was closed by its reader") from None
         except OSError as error:
             problem = f"stdout cannot be written ({error.strerror})"
             raise StorageFailed(problem, full=True) from None

@@ -1,4 +1,4 @@
-"""A generic account at any HTTP API: it receives deliveries of records in batches, and calls of other accounts."""
+"""A generic account at any HTTP API: it receives deliveries of records in batches, and requests from other accounts."""
 
 from __future__ import annotations
 
@@ -34,23 +34,22 @@ if TYPE_CHECKING:
     from crawlerd.core.errors import About
 
 MOST_IN_BATCH = 1000
-OF_DATA = (400, 413, 422)  # statuses that refuse what was sent, and not who sends it or where to
+OF_DATA = (400, 413, 422)  # statuses that refuse the data, not the sender or the address
 
 
 class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An import's `deliver`: short for a sink of the type `http` beside its own, or instead.
+    """An import's `deliver`: short for a sink of the type `http`, in addition to its own sink or in place of it.
 
-    account: of the source `http`.
+    account: an account of the source `http`.
     path: below its base URL.
     batch: most records in a request.
-    attempts: tries before a batch is a dead letter.
-    retry_delay: between two of them, a duration.
-    expires: how long after its run began a batch may wait for a receiver that throttles it or refuses the credentials,
-        a duration; then the next run delivers it, so that no run waits without end.
-    accepted: the field of the response that says how many records were accepted, a dotted path; "" compares nothing.
-    records: the field of the request's body that holds the records; "" makes the list itself the body.
-    fields: the fields of a delivered record, each a template of `crawlerd.core.template`; {} delivers records as they
-        are.
+    attempts: how often a batch is tried before it is a dead letter.
+    retry_delay: the duration between two attempts.
+    expires: a duration: how long after the beginning of its run a batch may wait for a receiver that throttles it or
+        refuses the credentials. Then the next run delivers it, so that no run waits without end.
+    accepted: the dotted path of the response's field with the number of accepted records; "" for no check.
+    records: the field of the request's body that has the records; "" if the body is the list itself.
+    fields: the fields of a delivered record, each a template of `crawlerd.core.template`; {} for unchanged records.
     """
 
     account: str
@@ -65,7 +64,7 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
-            raise ValueError('path must begin with "/"; it lies below the base_url of the account')
+            raise ValueError('path must begin with "/"; it is below the base_url of the account')
         if not 1 <= self.batch <= MOST_IN_BATCH:
             raise ValueError(f"batch must be from 1 to {MOST_IN_BATCH}")
         if not 1 <= self.attempts <= 1000:
@@ -79,12 +78,12 @@ class Delivery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _at(data: Any, path: str) -> Any:
-    """What lies at a dotted path; None where it leads nowhere."""
+    """The value at a dotted path; None if there is none."""
     return reduce(lambda value, name: value.get(name) if isinstance(value, dict) else None, path.split("."), data)
 
 
 def _classify(response: Response) -> Exception | None:
-    if response.status == 409:  # the first request under this key is still under way
+    if response.status == 409:  # the first request with this key is still under way
         return Transient("HTTP 409: conflict")
     return None
 
@@ -98,31 +97,31 @@ http = Source(
 
 
 def _check_accepted(response: Response, path: str, sent: int) -> None:
-    """An answer that does not say how many is no refusal: to cut the batch would send all of it once more, under other
-    keys, down to each record."""
+    """Checks the number of accepted records. An answer without a number counts as an error, but not as a refusal:
+    dividing the batch would send all of it again, with other keys, down to each record."""
     try:
         accepted = _at(parsed(response.utf8()), path)
     except (ValueError, RecursionError):
         accepted = None
     if not isinstance(accepted, int) or isinstance(accepted, bool):
-        raise Transient(f"the receiver's answer has no number of accepted records at {path}", about="later")
+        raise Transient(f"the receiver's response has no number of accepted records at {path}", about="later")
     if accepted != sent:
         raise Transient(f"the receiver accepted {accepted} of {sent} records", about="data")
 
 
 @dataclass(frozen=True)
 class Send(TaskArgs, kind="http.outbox"):
-    """One batch of a sink of the type `http`. What is sent lies in the sink's outbox, and is taken from there when the
+    """Sends a batch of a sink of the type `http`. The data are in the sink's outbox, and are read from there when the
     task is performed.
 
-    database, batch, token: where in which outbox, and as which of the tasks that were to send it.
-    records: how many they were when it was asked for.
-    field: of the body, that holds the records; "" makes the list itself the body.
-    retry_seconds: between two tries.
+    database, batch, token: the outbox, the batch in it, and the token of the task that sends it.
+    records: how many the batch had when the task was made.
+    field: the field of the body that has the records; "" if the body is the list itself.
+    retry_seconds: between two attempts.
     expires_at: Unix seconds.
     idempotency_key, data: of the batch; null is a tombstone.
     what: its first record, for people.
-    alone: its one record is the body, at a path of its own.
+    alone: its only record is the body, sent to a path of its own.
     """
 
     database: str
@@ -150,10 +149,10 @@ class Send(TaskArgs, kind="http.outbox"):
 
 @http.handles(Send, stream="deliveries")
 def send(api: Api, args: Send) -> Iterator[Output]:
-    """Where all of a batch is refused for its data, the sink cuts it. Where all that the receiver gets is refused, as
-    it seems, the batch waits for a later run."""
+    """Sends the batch. If the receiver refuses the data of the whole batch, the sink divides it. If it seems to refuse
+    everything, the batch waits for a later run."""
     if not args.path:
-        text = f"{args.named} has nothing for a field of the path, or what leads out of it (. or ..)"
+        text = f"{args.named} has no value for a field of the path, or one that leads out of it (. or ..)"
         raise Permanent(text, about="data")
     gone = args.alone and bytes(args.data[0]) == b"null"
     status = 0
@@ -177,7 +176,7 @@ def send(api: Api, args: Send) -> Iterator[Output]:
         if args.accepted and not gone:
             _check_accepted(response, args.accepted, len(args.data))
     except Permanent as error:
-        if gone and status in (404, 410):  # it is gone there as well
+        if gone and status in (404, 410):  # the receiver does not have it any more either
             return
         about: About = "data" if status in OF_DATA or len(args.data) == 1 else "later"
         text = f"{error}, for {args.named}"
@@ -199,13 +198,13 @@ def send(api: Api, args: Send) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Answered(TaskArgs, kind="http.answered"):
-    """What became of a Call: a kind of the source that asked.
+    """The result of a Call, a kind of the source that requested it.
 
-    about: the Call's.
-    asked: its body.
-    body: the answer's, JSON.
-    error: why there is none, else "".
-    refused: that was for what the request said, and not for where it went or by whom.
+    about: from the Call.
+    asked: the body of the Call.
+    body: the response's body, JSON.
+    error: why there is none, otherwise "".
+    refused: the error is about the data of the request, not about the address or the sender.
     """
 
     about: msgspec.Raw
@@ -217,9 +216,9 @@ class Answered(TaskArgs, kind="http.answered"):
 
 @dataclass(frozen=True)
 class Call(TaskArgs, kind="http.call"):
-    """A request for another account, `reply_to`, which gets Answered. When it is repeated, it has the same key.
+    """A request for another account, `reply_to`, which gets Answered. A repeated request has the same key.
 
-    url: of the account's own host.
+    url: on the account's own host.
     body: JSON.
     """
 

@@ -1,4 +1,4 @@
-"""A source, imported from where its entry point says: without a search through all that is installed."""
+"""Imports a source from its entry point's place, without searching all installed packages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def imported(name: str, place: str, extensions: Sequence[str] = ()) -> Source | SourceFamily:
-    """What the entry point of that name stands for, extended. place: "module:object". extensions: modules that extend
-    it when they are imported. ConfigurationError when one cannot be used."""
+    """Imports the object of an entry point, with its extensions. Raises ConfigurationError if it cannot be used.
+
+    name: the name of the source.
+    place: "module:object".
+    extensions: modules that extend the source when they are imported.
+    """
     where = f'source "{name}" ({place})'
     source = _resolved(where, place)
     if isinstance(source, SourceFamily):
@@ -22,7 +26,7 @@ def imported(name: str, place: str, extensions: Sequence[str] = ()) -> Source | 
     if not isinstance(source, Source):
         raise ConfigurationError([f"{where} is not a crawlerd.source.Source but a {type(source).__name__}"])
     if source.name != name:
-        raise ConfigurationError([f'{where} calls itself "{source.name}"'])
+        raise ConfigurationError([f'{where} has the name "{source.name}"'])
     for each in extensions:
         _resolved(f'the extension of source "{name}" ({each})', each)
     return source
@@ -31,14 +35,19 @@ def imported(name: str, place: str, extensions: Sequence[str] = ()) -> Source | 
 def _resolved(what: str, place: str) -> Any:
     try:
         return resolve_name(place)
-    except (Exception, SystemExit) as error:  # a plugin is anyone's code, and importing it runs it
+    except (Exception, SystemExit) as error:  # a plugin may contain any code, which runs when it is imported
         raise ConfigurationError([f"{what} cannot be imported: {type(error).__name__}: {error}"]) from error
 
 
 def made(name: str, entry: Source | SourceFamily, description: dict[str, Any] | None) -> Source:
-    """The source itself. description: of one of a family, see `SourceFamily`."""
+    """The source itself.
+
+    description: for a source of a family, see `SourceFamily`.
+    """
     if isinstance(entry, Source):
         return entry
     if description is None:
-        raise ConfigurationError([f'source "{name}" is a family of sources: an account describes the one it means'])
+        raise ConfigurationError(
+            [f'source "{name}" is a family of sources: the options of an account must describe one of them']
+        )
     return entry.make(description)

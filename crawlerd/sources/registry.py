@@ -1,6 +1,7 @@
-"""The sources that are installed, found by the entry points of the group `crawlerd.sources`.
+"""The installed sources, found by the entry points of the group `crawlerd.sources`.
 
-What extends them is found by those of the group `crawlerd.extensions`, each named as the source that it extends.
+Extensions are found by the entry points of the group `crawlerd.extensions`, each with the name of the source that it
+extends.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ class Place(NamedTuple):
     extensions: list[str]
 
 
-_places: dict[str, Place] = {}  # of what was loaded: a search takes as long as an import
+_places: dict[str, Place] = {}  # of loaded sources: searching takes as long as importing
 
 
 def source_names() -> list[str]:
-    """The names of the installed sources, sorted; imports none of them."""
+    """The names of the installed sources, sorted, without importing them."""
     return sorted(entry_points(group=GROUP).names)
 
 
 def load(name: str) -> Source | SourceFamily:
-    """Imports one entry point. ConfigurationError when there is none of that name, or it cannot be used."""
+    """Imports one entry point. Raises ConfigurationError if there is none with that name, or it cannot be used."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         known = ", ".join(source_names()) or "none"
@@ -51,10 +52,13 @@ def _extensions(name: str) -> list[str]:
 
 
 def place_of(name: str) -> Place | None:
-    """Where `crawlerd.sources.importing` finds what this process has loaded."""
+    """Where `crawlerd.sources.importing` finds a source that this process has loaded."""
     return _places.get(name)
 
 
 def load_source(name: str, description: dict[str, Any] | None = None) -> Source:
-    """Imports one source. description: of one of a family, see `SourceFamily`. ConfigurationError as of `load`."""
+    """Imports one source. Raises ConfigurationError as `load` does.
+
+    description: for a source of a family, see `SourceFamily`.
+    """
     return made(name, load(name), description)

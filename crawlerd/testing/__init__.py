@@ -1,4 +1,5 @@
-"""For tests of sources: crawls an API in this process, with crashes and errors, and tells what a source does wrong."""
+"""For tests of sources: crawls an API in this process, with crashes and errors, and reports what a source does
+wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-SHOWN = 3  # records, of those that a run has lost
+SHOWN = 3  # lost records that a message names
 
 
 def check(
@@ -33,20 +34,27 @@ def check(
     options: Mapping[str, Any] | None = None,
     import_options: Any = None,
 ) -> dict[str, dict[str, Any]]:
-    """Imports all of an API that changes nothing and refuses nothing meanwhile, and returns it: stream → key → data.
+    """Imports everything from an API that does not change meanwhile and refuses nothing. Returns it: stream → key →
+    data.
 
     The API is a server at `base_url`, or the source's own address, answered by the library `responses`. It is crawled
-    a few times, one task after another: in order; in another order, with a crash before the end of each task, which is
-    performed again; and once more as the next run. One task of each kind meets the errors of `FAULTS`.
+    several times, one task after another: in order; in another order, with a crash before the end of each task, which
+    is then performed again; and once more as the next run. One task of each kind meets the errors of `FAULTS`.
 
-    AssertionError lists what is wrong: a task that fails, or asks twice, or does not give the same again; paging that
-    comes back to where it was, or goes on after 10,000 tasks, or after 1,000 in a row without a new record; one key for
-    two records; values that JSON cannot hold; a stream that was not asked for; a sweep before the last record; records
-    that another run has not; an error that does not become what the engine needs to know.
+    Raises AssertionError with a list of what is wrong: a task that fails, makes more than one request, or does not give
+    the same output again; paging that returns to an earlier page, or goes on after 10,000 tasks, or after 1,000 in a
+    row without a new record; two records with one key; values that JSON does not have; a stream that was not requested;
+    a sweep before the last record; records that differ between runs; an error that does not become what the engine
+    needs to know.
 
-    streams: all by default, but for those that extensions add. options, import_options: what the account and the import
-        say beside the usual keys. Records of a part of the account are under "<part>/<stream>". With `client="aws"`,
-        `secret` is "<key id>:<key>", and the services are at the option `endpoint_url`.
+    source: the source to test.
+    base_url: where its API is; "" for the source's own address.
+    secret: the credential; with `client="aws"`, it is "<key id>:<key>", and the services are at the option
+        `endpoint_url`.
+    streams: by default all, except those that extensions add.
+    options, import_options: the additional keys of the account and of the import.
+
+    Records of a part of the account are under "<part>/<stream>".
     """
     url = base_url or source.base_url or ""
     account = AccountSpec(
@@ -90,7 +98,7 @@ def check(
 def _client(source: Source) -> HttpClient | AwsClient:
     if source.client == "http":
         return HttpClient(connections=1)
-    from crawlerd.clients.aws import AwsClient  # a second to import
+    from crawlerd.clients.aws import AwsClient  # importing it takes a second
 
     return AwsClient(connections=1)
 
@@ -107,7 +115,7 @@ def _meet_faults(crawl: Crawl) -> None:
 def _compare(usual: Crawl, other: Crawl, when: str) -> None:
     for words, places in {
         "are missing": usual.rows.keys() - other.rows.keys(),
-        "are too many": other.rows.keys() - usual.rows.keys(),
+        "are unexpected": other.rows.keys() - usual.rows.keys(),
         "differ": {each for each in usual.rows.keys() & other.rows.keys() if usual.rows[each] != other.rows[each]},
     }.items():
         if places:

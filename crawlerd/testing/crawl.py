@@ -1,4 +1,4 @@
-"""One run of a source as the frontier and a sink see it, but one task after another, in memory."""
+"""One run of a source as the frontier and a sink see it, but one task after another, and in memory."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from crawlerd.source import RunPlan
     from crawlerd.testing.inline_worker import Worker
 
-MOST_TASKS = 10_000  # of a run: a test's API is small, so paging that goes on does not end
+MOST_TASKS = 10_000  # of a run: a test's API is small, so more tasks mean that paging does not end
 MOST_IDLE = 1_000  # tasks in a row that lead on, but to no record that is new: likewise
 WORDS = {"batches": "records", "children": "tasks", "gathers": "groups", "greatest": "cursors"}
 
-Place = tuple[str, str, str]  # part of the account, stream, key, or the beginning of keys
+Place = tuple[str, str, str]  # part of the account, stream, key or prefix of keys
 Rows = dict[Place, Any]
 
 
 @dataclass(eq=False)
 class Group:
-    """open: its tasks and groups that have not ended, and one while it is being filled."""
+    """A group.
+
+    open: how many of its tasks and groups have not ended, and one more while it is being filled.
+    """
 
     then: NewTask
     opener: Item
@@ -44,7 +47,7 @@ class Group:
 class Item:
     """A queued task.
 
-    before: the one that asked for it.
+    before: the item that requested it.
     """
 
     task: NewTask
@@ -67,10 +70,9 @@ class Crawl:
     """A run, as the frontier and a sink would see it.
 
     rows: what the sink has.
-    killed: each task is performed twice; what the first time has written stays in the sink, and no one else has heard
-        of it.
-    parents: part of the account, list and hash of those that were read to the list's end.
-    below: what rows lie below, as far as that was said.
+    killed: each task is performed twice; the output of the first time stays in the sink, and only there.
+    parents: part of the account, list and hash of parents whose lists were read to the end.
+    below: which rows are below which parent, as far as records say so.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Crawl:
         self.worker, self.rows, self.cursors = worker, rows, dict(plan.cursors)
         self.parents = set(parents)
         self.below = dict(below or {})
-        self.asked: dict[str, Item] = {}  # the first task of each kind that has got an answer, and is done
+        self.asked: dict[str, Item] = {}  # the first task of each kind that got an answer and was completed
         self._plan, self._killed = plan, killed
         self._written: Rows = {}
         self._swept: list[Place] = []
@@ -94,7 +96,7 @@ class Crawl:
         self._queue: deque[Item] = deque()
 
     def run(self) -> bool:
-        """Whether it has come to an end."""
+        """Performs the run. Returns whether it came to an end."""
         source = self.worker.source
         try:
             first = begin(source, self._plan)
@@ -155,7 +157,7 @@ class Crawl:
         return msgspec.structs.replace(outcome, children=children)
 
     def _missing(self, item: Item, comparison: Comparison) -> list[str]:
-        """What a sink would say is missing."""
+        """The keys that a sink would report as missing."""
         place = item.part, comparison.stream, comparison.prefix
         keys = (
             each[2]
@@ -167,7 +169,7 @@ class Crawl:
     def _write(self, item: Item, outcome: Complete) -> None:
         for batch in outcome.batches:
             if batch.stream not in self.worker.streams:
-                self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not asked for")
+                self.worker.problem(f"{item.task.kind}: records of {batch.stream}, a stream that was not requested")
             parents = batch.parents or [""] * batch.count
             for key, text, parent in zip(batch.keys, batch.data, parents, strict=True):
                 place = item.part, batch.stream, key
@@ -193,7 +195,7 @@ class Crawl:
                     del self.rows[place]
 
     def _take(self, item: Item, outcome: Complete) -> None:
-        """What a commit does with it."""
+        """What a commit does with an outcome."""
         self.cursors |= dict(outcome.cursors)
         for stream, value in outcome.greatest:
             self.cursors[stream] = max(self.cursors.get(stream, ""), value)
@@ -219,7 +221,7 @@ class Crawl:
             if task.unique and not task.sequential and not always:
                 return
             if (task.sequential and not always) or item.is_its_own_ancestor():
-                self.worker.problem(f"{task.kind}: paging comes back to where it was: {task.payload}")
+                self.worker.problem(f"{task.kind}: paging returns to an earlier page: {task.payload}")
                 return
         self._known |= keys
         if group is not None:
@@ -227,7 +229,7 @@ class Crawl:
         self._queue.append(item)
 
     def _leave(self, group: Group | None) -> None:
-        """One of the group's has ended; with the last one, the group."""
+        """Something in the group has ended; when it was the last, the group ends."""
         while group is not None:
             group.open -= 1
             if group.open:

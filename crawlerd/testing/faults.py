@@ -1,4 +1,4 @@
-"""The errors that a task is tried with, and what may become of each."""
+"""The errors that tasks are tested with, and what may become of each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from crawlerd.core.outcome import Outcome
     from crawlerd.source import Response, Source
 
-MADE = "made by crawlerd.testing"  # what an error says
+MADE = "made by crawlerd.testing"  # the message of the errors
 
 
 class Fault(NamedTuple):
-    """An error, what may become of it, in words as well, how it is made of the right answer, and what a call to AWS
+    """An error; what may become of it, also in words; how it is made from the right answer; and what a call to AWS
     raises for it."""
 
     name: str
@@ -38,7 +38,7 @@ def _status(status: int, **headers: str) -> Callable[[Response], Response]:
 
 
 def _unauthorized(source: Source, outcome: Outcome) -> bool:
-    """An access token may have come to its end: the next attempt gets another one."""
+    """An access token may have expired: the next attempt gets another one."""
     return isinstance(outcome, Pause) or (isinstance(source.auth, ClientCredentials) and isinstance(outcome, Retry))
 
 

@@ -1,4 +1,4 @@
-"""Performs single tasks as a worker process does, with errors in the place of right answers."""
+"""Performs single tasks as a worker process does, with errors in place of right answers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ WIDTH = 300  # characters of a problem
 
 
 class Performed(NamedTuple):
-    """
-    requests: how many were asked for.
-    good: the answer to one was no error.
+    """A task that was performed.
+
+    requests: how many it made.
+    good: one of them was answered without an error.
     """
 
     outcome: Outcome
@@ -43,10 +44,10 @@ class Performed(NamedTuple):
 
 
 class Worker:
-    """Performs tasks, inline.
+    """Performs tasks in this thread.
 
-    problems: all that was found, none twice.
-    streams: those that are asked for.
+    problems: everything that was found, without duplicates.
+    streams: the requested ones.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Worker:
 
 
 def _finite(data: object) -> bool:
-    """Whether all numbers are: the serializer makes null of others, without a word."""
+    """Whether all numbers are finite: the serializer silently makes null of others."""
     match data:
         case float():
             return math.isfinite(data)
@@ -108,7 +109,7 @@ def _finite(data: object) -> bool:
 
 
 class _Api(HttpApi):
-    """Counts what a handler asks for, and answers with an error instead."""
+    """Counts a handler's requests, and answers with an error if wanted."""
 
     def __init__(self, client: HttpClient, source: Source, account: AccountSpec, fault: Fault | None) -> None:
         super().__init__(client, source, account)
@@ -119,7 +120,7 @@ class _Api(HttpApi):
         return super().request(*args, **options)
 
     def _authorised(self, prepare: Callable[[PreparedRequest], None]) -> Response | Exception:
-        """Below all that HttpApi makes of an answer, above the request for an access token."""
+        """Called after an access token was added, before HttpApi interprets the answer."""
         answer = super()._authorised(prepare)
         self.good = isinstance(answer, Response) and 200 <= answer.status < 300
         return self._fault.make(answer) if self._fault and isinstance(answer, Response) else answer

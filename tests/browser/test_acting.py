@@ -125,7 +125,7 @@ def test_a_stranger_sees_nothing(chromium: Chromium, daemon: FaultyDaemon) -> No
     chromium.expect("status of 401")
     chromium.type("token", "not-a-token")
     chromium.click("button", "log in")
-    chromium.sees("no token of this daemon")
+    chromium.sees("not a token of this daemon")
     chromium.type("token", READ)
     chromium.click("button", "log in")
     chromium.until(lambda: chromium.path == "/accounts/well2?x=1", lambda: f"led to {chromium.path}")

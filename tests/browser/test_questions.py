@@ -25,7 +25,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "which account fails?": (("link:Accounts", "link:.*key refused.*"), r"refused keyed ✕ key refused .*HTTP 401"),
     "did the last run finish, and what did it bring?": (
         ("link:well1", "link:{run of well1}"),
-        r"It brought all there was after .*: 6 records of 4 tasks",
+        r"It completed after .*: 6 records of 4 tasks",
     ),
     "how old is the data of each import?": ((), r"why data age last 10 .* dead ▲ .* \d+(?:\.\d)? (?:s|min) run"),
     "is the disk running out?": ((), r"Memory · disk [\d.]+ [MG]B [\d.,]+ [MGT]B free"),

@@ -63,7 +63,7 @@ def test_many_imports_that_are_resumed_are_told_in_one_line(install: Callable[..
         assert kill_after(here.start("import", "--all"), server, 60)
         done = here.run("import", "--all")
     assert done.code == 0
-    assert done.stderr.splitlines()[:2] == ["importing 3 imports", "3 imports: resuming what was interrupted"]
+    assert done.stderr.splitlines()[:2] == ["importing 3 imports", "3 imports: resuming the interrupted run"]
     assert done.stderr.count("resuming") == 1
     here.assert_complete(3, 160)
 

@@ -156,9 +156,9 @@ def test_a_description_says_what_to_ask(install: Callable[..., Installation], ap
     assert [each.target for each in api.requests] == ["/of/eu%2F/me"]
     source.write_text(f'{top}test = {{ path = "{path}", identity = "name" }}\n{endpoints}')
     done = here.run("accounts", "test", "acme")
-    assert (done.code, 'nothing at test.identity, which is "name"' in done.stdout) == (1, True)
+    assert (done.code, 'no value at test.identity, which is "name"' in done.stdout) == (1, True)
     source.write_text(f'{top}test = {{ path = "{path}" }}\n{endpoints}')
-    assert here.run("accounts", "test", "acme").stdout == "acme: works; the API does not say whom it belongs to\n"
+    assert here.run("accounts", "test", "acme").stdout == "acme: works; the API does not say who owns the account\n"
     source.write_text(
         f'{top}test = {{ path = "{path}" }}\n[[errors]]\nstatus = 200\nheader = "Content-Length"\n'
         f'action = "pause"\n{endpoints}'
@@ -166,7 +166,7 @@ def test_a_description_says_what_to_ask(install: Callable[..., Installation], ap
     assert here.run("accounts", "test", "acme").stdout.startswith("acme: refused: ")
     source.write_text(f'{top}test = {{ path = "/{{parent.id}}" }}\n{endpoints}')
     done = here.run("accounts", "test", "acme")
-    assert (done.code, "test.path: is asked of the account itself" in done.stderr) == (78, True)
+    assert (done.code, "test.path: concerns the account itself" in done.stderr) == (78, True)
 
 
 def test_whom_a_description_says_the_key_belongs_to_is_kept(install: Callable[..., Installation], api: RestApi) -> None:
@@ -263,7 +263,7 @@ def test_a_check_beside_a_daemon_says_which_keys_it_has_not(
     done = here.run("config", "check", "--online")
     assert done.code == 69
     assert "a0: works, and belongs to acct_acme:test" in done.stdout
-    assert "a1: waits: the running daemon has other credentials or another address of account a1" in done.stdout
+    assert "a1: waits: the running daemon uses other credentials or another address for account a1" in done.stdout
     assert "a2: works, and belongs to acct_third:test" in done.stdout
     assert all("new" not in each.headers["authorization"] for each in stripe_api.requests)
 

@@ -74,7 +74,7 @@ def test_lists_and_a_time_as_the_command_says(install: Callable[..., Installatio
         assert len(found["a"]) == 1500
         assert gone(here) == []
         assert believed(here) == before
-        assert f"run 2 is an ad hoc one: since {time_of(1400)}, lists=b,c" in here.run("status").stdout
+        assert f"run 2 is an ad hoc run: since {time_of(1400)}, lists=b,c" in here.run("status").stdout
 
         asked = len(api.requests)
         done = here.run("import", "news", "--json")
@@ -169,12 +169,12 @@ def test_a_description_whose_lists_take_a_time(install: Callable[..., Installati
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--since", "yesterday"], 2, '--since: "yesterday" is no date or time; write 2026-01-31'),
-        (["--since", "9000-01-01"], 2, '--since: "9000-01-01" is not over yet'),
-        (["--since", "0001-01-01T00:00:00+05:00"], 2, "is before 1970; --full reads all there is"),
+        (["--since", "yesterday"], 2, '--since: "yesterday" is not a date or time; write 2026-01-31'),
+        (["--since", "9000-01-01"], 2, '--since: "9000-01-01" is in the future'),
+        (["--since", "0001-01-01T00:00:00+05:00"], 2, "is before 1970; use --full to read everything"),
         (["--since", "2020-01-01", "--full"], 2, "not both"),
-        (["--set", "lists"], 2, '--set: "lists" is no setting; write KEY=VALUE'),
-        (["--set", "lists="], 2, "--set: lists is given no value"),
+        (["--set", "lists"], 2, '--set: "lists" is not a setting; write KEY=VALUE'),
+        (["--set", "lists="], 2, "--set: lists has no value"),
         (["--set", "sink=other"], 2, "--set: sink cannot be set for one run"),
         (["--set", "schedule=1h"], 2, "--set: schedule cannot be set for one run; change it in the configuration"),
         (["--set", "deliver.path=/x"], 2, "--set: deliver.path cannot be set for one run"),

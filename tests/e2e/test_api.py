@@ -142,7 +142,7 @@ def test_resources_of_their_own(here: Installation) -> None:
     assert done["made"]["sinks"] == ["sink"]
     assert (target / "frontier.db").exists()
     requests.post(f"{base}/backup", json={"path": str(target)}, timeout=20)
-    assert "is there already" in until(lambda: (told := get("backup")) and told["ended_at"] and told["error"])
+    assert "exists already" in until(lambda: (told := get("backup")) and told["ended_at"] and told["error"])
     assert {each["act"] for each in get("audit")} >= {"backup"}
     # what happens
     with requests.get(f"{base}/events?kinds=run", stream=True, timeout=20) as events:

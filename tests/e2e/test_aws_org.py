@@ -314,4 +314,4 @@ def test_no_organization_is_told(install: Callable[..., Installation]) -> None:
         done = settle(install, proxy).run("import", "org")
         assert done.code == 1
         assert "organization" in done.stdout + done.stderr
-        assert "is in no organization" in done.stdout + done.stderr
+        assert "is not in an organization" in done.stdout + done.stderr

@@ -242,7 +242,7 @@ def test_a_timer_keeps_the_newest(kept: Installation) -> None:
 def test_nothing_is_put_in_the_place_of_anything(kept: Installation) -> None:
     settings, copy = read_settings(kept.folder / "crawlerd.toml", secrets=False), kept.folder / "copy"
     back_up(settings, copy, now=0.0)
-    with pytest.raises(FrontierError, match="copy is there already: choose another name"):
+    with pytest.raises(FrontierError, match="copy exists already: choose another name"):
         back_up(settings, copy, now=0.0)
     with pytest.raises(FrontierError, match=r"frontier\.db is there already"):
         put_back(settings, copy)

@@ -230,7 +230,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         done = importing.finish()
         assert done.code == 74
         assert "is full" in done.json["detail"]
-        assert re.search("is full; nothing is lost: put that right, then start again$", done.stderr)
+        assert re.search("is full; nothing is lost: fix that, then start again$", done.stderr)
         again = here.run("import", "a1")  # still full: says so, and changes nothing
         assert again.code == 74
         assert "is full" in again.stderr
@@ -367,7 +367,7 @@ def test_a_sink_that_is_none(kind: str, api: Server, install: Callable[..., Inst
     told = {
         "a directory": "it is a directory; name a file",
         "no database": "is no intact database",
-        "in no directory": f"there is no directory {here.folder}/nowhere; make it",
+        "in no directory": f"there is no directory {here.folder}/nowhere; create it",
         "a file": "it is not a directory; name one",
     }
     assert told[kind] in done.stderr

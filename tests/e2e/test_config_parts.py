@@ -73,9 +73,9 @@ def test_what_stands_twice_is_told_with_both_places(folder: Path) -> None:
     add(folder, "20.toml", f'# other\n\n{ACME}[daemon]\nlisten = "127.0.0.1:1"\nstate_dir = "other"\n')
     add(folder, "30.toml", '[sinks]\nw.type = "jsonl"\n')
     assert wrong(folder) == [
-        "config.d/20.toml:3: accounts.acme: stands in config.d/10.toml:1 too; keep one",
-        "config.d/20.toml:8: daemon.state_dir: stands in crawlerd.toml:2 too; keep one",
-        "config.d/30.toml:2: sinks.w: stands in crawlerd.toml:4 too; keep one",
+        "config.d/20.toml:3: accounts.acme: is also in config.d/10.toml:1; keep one",
+        "config.d/20.toml:8: daemon.state_dir: is also in crawlerd.toml:2; keep one",
+        "config.d/30.toml:2: sinks.w: is also in crawlerd.toml:4; keep one",
     ]
 
 
@@ -108,7 +108,7 @@ def test_a_part_that_is_no_toml_is_told_with_all_else_of_the_parts(folder: Path)
     told = wrong(folder)
     assert told[0].startswith("config.d/10.toml:1: is not valid TOML: invalid value; text must stand in quotes")
     assert told[1].startswith("config.d/30.toml: cannot be read: Is a directory")
-    assert told[2] == "config.d/20.toml:2: daemon.state_dir: stands in crawlerd.toml:2 too; keep one"
+    assert told[2] == "config.d/20.toml:2: daemon.state_dir: is also in crawlerd.toml:2; keep one"
 
 
 def test_the_state_directory_may_stand_in_a_part(folder: Path) -> None:
@@ -125,13 +125,13 @@ def test_the_state_directory_may_stand_in_a_part(folder: Path) -> None:
         ("CRAWLERD_LOGLEVEL", "did you mean CRAWLERD_LOG_LEVEL?"),
         ("CRAWLERD_WORKER_PROCESS", "did you mean CRAWLERD_WORKER_PROCESSES?"),
         ("CRAWLERD_CONFG", "did you mean CRAWLERD_CONFIG?"),
-        ("CRAWLERD_CONCURRENCY", "no setting is called so (of [daemon] only)"),
+        ("CRAWLERD_CONCURRENCY", "there is no such setting (of [daemon] only)"),
     ],
 )
 def test_a_misspelled_variable_is_told(folder: Path, variable: str, told: str) -> None:
     done = check(folder, **{variable: "debug"})
     assert done.returncode == 0
-    assert f"the environment variable {variable} sets nothing" in done.stderr
+    assert f"the environment variable {variable} has no effect" in done.stderr
     assert told in done.stderr
 
 

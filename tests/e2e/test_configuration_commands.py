@@ -95,7 +95,7 @@ def test_sources_and_streams(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("strpe", 'did you mean "stripe"?'), ("rest", "the streams of rest are those that each account's description")],
+    [("strpe", 'did you mean "stripe"?'), ("rest", "the streams of rest are in each account's description")],
 )
 def test_streams_of_what_has_none_are_refused(name: str, words: str, tmp_path: Path) -> None:
     done = crawlerd(tmp_path, "streams", name)

@@ -144,7 +144,7 @@ def test_a_second_signal_ends_the_drain(gate: tuple[Gate, Relay], install: Calla
     daemon.send(signal.SIGINT)
     done = daemon.finish(10)
     assert done.code == 0
-    assert "what was still running will be done again" in done.stderr
+    assert "tasks that were still running will be done again" in done.stderr
     assert not here.imported("a1", "invoices")
     held.opened.set()
     daemon = here.start("run")
@@ -161,7 +161,7 @@ def test_the_drain_has_an_end(gate: tuple[Gate, Relay], install: Callable[..., I
     daemon.send(signal.SIGINT)
     done = daemon.finish(10)
     assert done.code == 0
-    assert "what was still running will be done again" in done.stderr
+    assert "tasks that were still running will be done again" in done.stderr
     here.assert_conserved()
 
 

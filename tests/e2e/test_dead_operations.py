@@ -88,7 +88,7 @@ def test_without_a_daemon_a_filter_is_counted_agreed_to_and_done(depot: Installa
 
     refused = depot.run("dead", "retry", "--group", boxes["group"])
     assert (refused.code, refused.stdout) == (2, "")
-    assert f"this would retry 20 dead letters (group {boxes['group']}): add --yes" in refused.stderr
+    assert f"this would retry 20 dead letters (group {boxes['group']}): confirm with --yes" in refused.stderr
     dry = depot.run("dead", "retry", "--stream", "boxes", "--error", "AISLE 'a1", "--dry-run")
     assert dry.stdout.startswith("11 dead letters match")  # A1, and A10 to A19
     assert depot.run("operations").stdout == "there were no operations\n"
@@ -253,7 +253,7 @@ def test_letters_go_to_other_programs_and_come_back(depot: Installation) -> None
     back = depot.run("dead", "import", str(folder))
     assert back.code == 1
     assert "17 dead letters are ready again; 4 items were refused" in back.stdout
-    assert f"dead letter {items[2]['id']} is another one, or was edited: its `payload` differs" in back.stderr
+    assert f"dead letter {items[2]['id']}, or was edited: its `payload` differs" in back.stderr
     assert "there is no dead letter 99999 any more" in back.stderr
     assert depot.run("dead", "import", str(folder)).stdout == "0 dead letters are ready again\n"
     queue = SQLiteAckQueue(str(folder), serializer=as_json)
@@ -314,6 +314,6 @@ def test_one_kind_of_failure_is_retried_from_the_page_while_another_stays(depot:
         assert "Account d is paused." in paused.text
         assert "they move their shelves" in browser.get(f"{root}/accounts?reason=paused").text
         assert "they move their shelves" in depot.run("why", "account", "d").stdout
-        assert "Account d goes on." in sent("/resume/account/d", paused.text).text
+        assert "Account d is resumed." in sent("/resume/account/d", paused.text).text
     daemon.send(signal.SIGTERM)
     assert daemon.finish().code == 0

@@ -214,8 +214,8 @@ def test_a_description_says_beforehand_what_is_needed(install: Callable[..., Ins
     for path, why in {
         "name": "the key of its records",
         "changed.at": "its sync point",
-        "email": "what tasks of orders are made of",
-        "plan": "what tasks of orders are made of",
+        "email": "used by tasks of orders",
+        "plan": "used by tasks of orders",
     }.items():
         (said,) = [each for each in found.stderr.splitlines() if f'"{path}"' in each]
         assert why in said

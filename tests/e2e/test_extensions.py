@@ -127,7 +127,7 @@ def test_an_import_asks_for_what_an_extension_adds(orders: RestApi, install: Cal
     here.config["imports"]["shop"]["streams"] = ["names"]
     refused = here.run("import", "shop")
     assert refused.code == 78
-    assert '"names" is made of the stream orders: name that as well' in refused.stderr
+    assert '"names" is made from the stream orders: name that as well' in refused.stderr
 
 
 def test_an_extension_that_fails_loses_nothing(orders: RestApi, install: Callable[..., Installation]) -> None:

@@ -221,7 +221,7 @@ def test_ctrl_c_finishes_what_runs_and_the_same_command_resumes(
         assert 0 < done.json["imports"]["a1"][0]["done"] < tasks_of(40)
         resumed = here.run("import", "--all", "--full")
         assert resumed.code == 0
-        assert "a1: resuming what was interrupted; --full is for new runs" in resumed.stderr
+        assert "a1: resuming the interrupted run; --full is for new runs" in resumed.stderr
     here.assert_complete(1, 40)
     assert api.stats().accounts[1].served == pages_of(40) + 2  # two guards; no page was asked for twice
 

@@ -36,7 +36,7 @@ def test_history_follows_the_name(install: Callable[..., Installation], api: Res
     imports["new"] = imports.pop("old")
     assert "no history" in here.run("imports", "rename", "other", "new").stderr
     done = here.run("imports", "rename", "old", "new")
-    assert (done.code, done.stdout) == (0, "import old is new now, with its sync points and history\n")
+    assert (done.code, done.stdout) == (0, "import old is now new, with its sync points and history\n")
     assert [run["import"] for run in here.run("status", "--json").json["runs"]] == ["new"]
     assert [each["act"] for each in here.run("audit", "--json").json] == ["rename"]
     imports["old"] = imports.pop("new")
@@ -100,4 +100,4 @@ def test_a_renamed_import_with_a_run_under_way_must_end_first(
     api.script = lambda _: Answer({}, 401)
     assert here.run("import", "old").code == 1
     imports["new"] = imports.pop("old")
-    assert "its last run has not ended: call it old again until it has; then" in here.run("config", "check").stderr
+    assert "its last run has not ended: use the name old again until it has; then" in here.run("config", "check").stderr

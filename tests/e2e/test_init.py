@@ -75,7 +75,7 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "crawlerd.toml").write_text("mine")
     done = crawlerd(tmp_path, "init", "--source", "stripe")
     assert done.returncode == 1
-    assert "crawlerd.toml is there already, and is not overwritten" in done.stderr
+    assert "crawlerd.toml exists already, and is not overwritten" in done.stderr
     assert (tmp_path / "crawlerd.toml").read_text() == "mine"
     (tmp_path / "link.toml").symlink_to("elsewhere.toml")
     assert crawlerd(tmp_path, "-c", "link.toml", "init", "--source", "stripe").returncode == 1
@@ -85,13 +85,13 @@ def test_a_file_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name the source: --source NAME; known: aws_contacts"),
+        ([], "give the source: --source NAME; known: aws_contacts"),
         (["--source", "strip"], 'there is no source "strip"; did you mean "stripe"?'),
         (["--source", "http"], "the source http reads nothing"),
         (["--source", "s3_batch", "--set", "input=s3://bucket/in/"], "--set output=… --set status_table=…"),
         (
             ["--source", "stripe", "--set", "limit=1/second"],
-            "limit is no setting of the account or the import; did you",
+            "limit is not a setting of the account or the import; did you",
         ),
         (["--source", "stripe", "--set", "limits=fast"], "accounts.stripe.limits"),
         (["--source", "stripe", "--set", "streams=custmers"], 'did you mean "customers"?'),

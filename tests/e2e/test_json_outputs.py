@@ -87,7 +87,7 @@ def test_every_command_prints_what_its_schema_says(here: Installation, ask: Asks
     assert ask("dead import letters", 1)["refused"]
     assert [each["act"] for each in ask("operations")] == ["retry"]
     assert ask(f"run cancel {run} --reason enough") == {"requests": 0}
-    assert ask("top")["verdict"].startswith("no crawlerd runs")
+    assert ask("top")["verdict"].startswith("no crawlerd is running")
     assert ask("submit rest.list {} --import stores", 1)["detail"]
     assert ask("inbox")["rejections"] == []
     assert ask("source test source.toml stores --base-url http://127.0.0.1:9", 1)["good"] is False

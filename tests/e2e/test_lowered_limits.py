@@ -76,7 +76,7 @@ def test_the_lower_one_holds_of_two_and_a_bucket_by_itself(here: Installation, a
     for limits in (["1000/second"], ["10/second"], ["700/minute", "40000/hour"]):
         refused = here.run("accounts", "limit", "acme", *limits, "--reason", "theirs")
         assert refused.code == 1
-        assert "would lower nothing; 10 per 1 second is configured" in refused.stderr
+        assert "would not lower anything; 10 per 1 second is configured" in refused.stderr
     lower(here, "1000/second", "3000/day")  # the day's does
     since = more(api, 15)
     assert most(api, 1.0, since) <= 10
@@ -125,8 +125,8 @@ def test_without_a_daemon_the_files_take_it(here: Installation, api: RestApi) ->
     [
         (["none", "5/second", "--reason", "x"], "there is no account none"),
         (["acme", "5/secnd", "--reason", "x"], '"5/secnd" is not a limit'),
-        (["acme", "auto", "--reason", "x"], "auto is no lower limit"),
-        (["acme", "5/second burst 10", "--reason", "x"], "has no burst"),
+        (["acme", "auto", "--reason", "x"], "auto is not a lower limit"),
+        (["acme", "5/second burst 10", "--reason", "x"], "cannot have a burst"),
         (["acme", "--reason", "x"], "give a limit"),
         (["acme", "5/second"], "--reason"),
         (["acme", "5/second", "--off"], "--off"),

@@ -128,7 +128,9 @@ def test_deletions_show_in_the_next_sweep(install: Callable[..., Installation]) 
         assert done.code == 0
         assert gone() == (before.keys() - api.everything().keys()) | {"c"}
         assert done.json["imports"]["news"][0]["streams"]["members"]["tombstoned"] == 12
-        assert done.json["imports"]["news"][0]["full_reason"] == "the last run that read all was more than 1h ago"
+        assert (
+            done.json["imports"]["news"][0]["full_reason"] == "the last run that read everything was more than 1h ago"
+        )
         requests = len(api.requests)
         assert here.run("import", "--all").code == 0
         assert len(api.requests) - requests == 4

@@ -237,7 +237,7 @@ def test_a_hook_that_hangs_costs_nothing_and_a_reload_mends_it(
         until(lambda: "within 1 s" in here.start_as_it_is("status").finish().stdout)
         failed = here.start_as_it_is("notify", "test").finish()
         assert failed.code == 1
-        assert "has not arrived: no complete response" in failed.stdout
+        assert "did not arrive: no complete response" in failed.stdout
         assert SECRET not in failed.stdout
         with RestApi(Hook()) as other:
             here.config["notify"]["webhook"]["url"] = f"{other.url}/hook"

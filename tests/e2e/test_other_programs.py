@@ -140,7 +140,7 @@ def test_a_task_is_submitted_by_a_daemon_or_into_the_files(here: Installation, a
 
     assert submit("f", "--json").json == {"run": 1, "began": True, "added": 1, "repeated": 0}
     assert submit("f").stdout == (
-        "run 1 of import things was asked for this task before: nothing is added; "
+        "run 1 of import things already had this task: nothing is added; "
         "the daemon performs it when it starts, or `crawlerd import things`\n"
     )
     assert api.asked == {}
@@ -148,7 +148,7 @@ def test_a_task_is_submitted_by_a_daemon_or_into_the_files(here: Installation, a
     assert ended(here, 1) == ["completed"]
     assert api.asked == {"/things/f": 1}
     assert set(here.imported("things", "things", "things")) == {"f"}
-    assert submit("f").stdout == "new run 2 of import things has the task\n", "the run that had it has ended"
+    assert submit("f").stdout == "new run 2 of import things has the task now\n", "the run that had it has ended"
     ended(here, 2)
     audit = here.select("SELECT act, subject, detail, count FROM audit")
     assert audit == [("submit", "import things", "things.one", 1)] * 3
@@ -164,10 +164,10 @@ def test_an_inbox_that_cannot_be_used_is_a_reason_and_is_tried_again(here: Insta
     inbox.mkdir()
     (inbox / "data.db").write_bytes(garbage)
     daemon = here.start("run")
-    daemon.says("tasks wait in the inbox: .* no queue of persist-queue")
+    daemon.says("tasks wait in the inbox: .* not a queue of persist-queue")
     told = " ".join(here.run("status").stdout.split())
     assert "inbox: " in told
-    assert "no queue of persist-queue" in told
+    assert "not a queue of persist-queue" in told
     assert (inbox / "data.db").read_bytes() == garbage
     (inbox / "data.db").unlink()
     daemon.says("over: tasks wait in the inbox")

@@ -109,7 +109,7 @@ def test_a_pause_ends_at_its_time_by_itself(install: Callable[..., Installation]
     here.start("run")
     until(lambda: kinds(api)["lines"] > 5)
     assert here.run("pause", "import", "orders", "stores", "--reason", "lunch", "--for", "6s").code == 0
-    assert here.run("why", "orders").stdout.count("it goes on at ") == 1
+    assert here.run("why", "orders").stdout.count("it continues at ") == 1
     until(lambda: set(states(here).values()) == {"completed"})
     acts = here.run("audit", "--json").json
     assert Counter(each["act"] for each in acts) == {"pause": 2, "resume": 2}
@@ -125,9 +125,9 @@ def test_a_pause_and_a_lowered_limit_end_by_the_clock_of_the_machine(
     until(lambda: kinds(api)["lines"] > 5)
     assert here.run("pause", "import", "orders", "--reason", "lunch", "--for", "1h").code == 0
     assert here.run("accounts", "limit", "acme", "1/minute", "--reason", "theirs", "--for", "1h").code == 0
-    assert "it goes on at " in here.run("why", "orders").stdout
+    assert "it continues at " in here.run("why", "orders").stdout
     move(-600.0)
-    assert "it goes on at " in here.run("why", "orders").stdout
+    assert "it continues at " in here.run("why", "orders").stdout
     move(3_601.0)  # as after a suspend, or when the machine's clock is set right
     until(lambda: set(states(here).values()) == {"completed"})
     ended = {each["act"] for each in here.run("audit", "--json").json if each["by"] == "crawlerd"}
@@ -236,10 +236,10 @@ def test_a_source_is_known_by_the_names_that_sources_prints(install: Callable[..
             here.start("run").says("pid ")
         done = here.run("pause", "source", "rest", "--reason", "stock")
         assert done.stdout == "source shop is paused until `crawlerd resume source shop`\n"
-        assert here.run("resume", "source", "rest").stdout == "source shop goes on\n"
+        assert here.run("resume", "source", "rest").stdout == "source shop is resumed\n"
         refused = here.run("pause", "source", "stripe", "--reason", "stock")
         assert refused.code
-        assert "there is no source stripe that an account uses; those that are used: shop" in refused.stderr
+        assert "there is no source stripe that an account uses; used sources: shop" in refused.stderr
         assert "did you mean shop?" in here.run("pause", "source", "shopp", "--reason", "stock").stderr
 
 

@@ -96,7 +96,9 @@ def test_a_rotated_key_is_used_at_once_and_loses_no_request(install: Callable[..
     until(lambda: len(api.requests) > 20)
     (here.folder / "key").write_text("second")
     told = here.run("reload")
-    tried = "account acme: its new key is tried by its next request; `crawlerd accounts test acme` tries it now"
+    tried = (
+        "account acme: its next request will show whether the new key works; `crawlerd accounts test acme` tests it now"
+    )
     assert (told.code, told.stdout) == (0, f"applied: account acme changed (key)\n{tried}\n")
     at = time.monotonic()
     only_second(api)
@@ -156,8 +158,8 @@ def test_a_wrong_file_leaves_the_old_one_in_force_and_says_so(
     assert told.code == 78
     assert "accounts.acme.limits" in told.stderr
     assert "imports.orders.schedule" in told.stderr
-    assert told.stderr.endswith("the configuration is wrong; the one before is used further\n")
-    assert "configuration: the file is wrong, so that the one before is used" in told_by(here, "status")
+    assert told.stderr.endswith("the configuration is wrong; the one before stays in force\n")
+    assert "configuration: the file is wrong, so the previous configuration is used" in told_by(here, "status")
     assert "the configuration file is wrong since" in here.start_as_it_is("why", "orders").finish().stdout
     asked = len(api.requests)
     until(lambda: len(api.requests) > asked + 20)
@@ -187,7 +189,7 @@ def test_what_needs_a_restart_is_named_and_stays(install: Callable[..., Installa
         "rekeyed": [],
         "keys": [],
     }
-    assert "which needs a restart: daemon.listen" in told_by(here, "status")
+    assert "that need a restart: daemon.listen" in told_by(here, "status")
     done(here, daemon)
     assert here.imported("acme", "orders", "shop")
     assert not (here.folder / "elsewhere.db").exists()
@@ -301,7 +303,7 @@ def test_a_quota_that_is_raised_holds_up_no_later_run(install: Callable[..., Ins
     for _ in range(2):
         assert here.run("import", "orders", "--full", seconds=40).code == 0
         time.sleep(0.5)  # in which what has nothing to do leaves memory, and is read again then
-    assert "nothing of it is ready" in here.run("why", "acme").stdout
+    assert "no task of it is ready" in here.run("why", "acme").stdout
 
 
 def test_killed_around_a_reload_nothing_is_lost(install: Callable[..., Installation], api: RestApi) -> None:

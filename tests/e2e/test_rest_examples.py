@@ -210,7 +210,7 @@ def test_one_page_is_shown(install: Callable[..., Installation]) -> None:
             "repositories: GET /orgs/acme/repos?type=all&sort=created&direction=asc&page=1&per_page=100"
         )
         assert lines[1].startswith("  HTTP 200, ")
-        assert lines[2] == "  leads to 3 lists below; going on with the first"
+        assert lines[2] == "  leads to 3 lists below; continuing with the first"
         assert lines[3] == (
             "issues: GET /repos/acme/one/issues?state=all&sort=updated&direction=asc&page=1&per_page=100"
         )
@@ -229,12 +229,12 @@ def test_one_page_is_shown(install: Callable[..., Installation]) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "told"),
     [
-        (Answer({"shop": [1]}), 1, "set aside: shop #0: is no object but a list"),
-        (Answer({"stop": {}}), 1, "set aside: shop #0: is no object but nothing"),
-        (Answer([]), 1, "set aside: shop #0: is no object but nothing"),
+        (Answer({"shop": [1]}), 1, "set aside: shop #0: is not an object but a list"),
+        (Answer({"stop": {}}), 1, "set aside: shop #0: is not an object but nothing"),
+        (Answer([]), 1, "set aside: shop #0: is not an object but nothing"),
         (Answer({}, 401), 1, "HTTP 401\n  the account would be paused"),
-        (Answer({}, 429, {"Retry-After": "7"}), 1, "it would be asked again after 7 s"),
-        (Answer({}, 503), 1, "it would be tried again"),
+        (Answer({}, 429, {"Retry-After": "7"}), 1, "the request would be repeated after 7 s"),
+        (Answer({}, 503), 1, "the request would be retried"),
         (Answer(b"<html>"), 1, "is not JSON"),
         (Answer({"errors": f"no such key: {KEY}"}, 404), 1, "it would be a dead letter"),
     ],
@@ -268,7 +268,8 @@ def test_a_record_that_cannot_be_used_is_shown(install: Callable[..., Installati
         "  no next page",
     ]
     assert (
-        "going on with the first\nproduct_metafields: GET /admin/api/2025-07/products/7/metafields.json" in below.stdout
+        "continuing with the first\nproduct_metafields: GET /admin/api/2025-07/products/7/metafields.json"
+        in below.stdout
     )
     assert 'records = "metafields" finds nothing, not a list, in the response: an object with products' in below.stdout
 
@@ -337,7 +338,7 @@ def test_what_a_trial_cannot_begin_with_is_told(install: Callable[..., Installat
     for arguments, code, told in [
         (["broken.toml", "a"], 78, "endpoints.a.path"),
         (["nowhere.toml", "a"], 78, "cannot be read"),
-        ([file, "issues"], 78, 'wants variables = { org = "…" }'),
+        ([file, "issues"], 78, 'needs variables = { org = "…" }'),
         ([file, "issues", "--variable", "org"], 2, "NAME=VALUE"),
         ([file, "issues", "--variable", "org=a"], 2, "--key-env"),
         ([file, "issuse", "--variable", "org=a", "--key-env", "HOME"], 2, 'did you mean "issues"?'),

@@ -141,7 +141,7 @@ def test_a_daemon_retries_the_dead_letters_of_a_run_and_performs_them(
     assert "dead letters are retried by" in text
     assert here.run("run", "retry", "1").code == 1
     under_way = here.run("run", "drop", "1", "--reason", "x")
-    assert (under_way.code, "`keep_runs` says when" in under_way.stderr) == (1, True)
+    assert (under_way.code, "`keep_runs` determines when" in under_way.stderr) == (1, True)
     daemon.send(signal.SIGTERM)
     daemon.finish()
     here.assert_conserved()
@@ -158,7 +158,7 @@ def test_a_run_of_an_import_that_is_gone_is_forgotten_beside_a_daemon(
     until(lambda: here.states() == ["completed with dead letters", "completed"])
     assert here.run("run", "drop", "1").code == 2  # a reason is asked for
     done = here.run("run", "drop", "1", "--reason", "the client has left")
-    assert (done.code, done.stdout) == (0, "run 1 is forgotten; the audit says who did it, and why\n")
+    assert (done.code, done.stdout) == (0, "run 1 is forgotten; the audit has who did it and why\n")
     until(lambda: here.states() == ["completed"])
     assert here.run("dead", "list", "--json").json == []
     assert here.run("run", "drop", "1", "--reason", "again").code == 1

@@ -37,7 +37,7 @@ def test_runs_are_listed_and_shown(install: Callable[..., Installation], api: Re
     assert ([run["id"] for run in first["runs"]], first["next"]) == ([2], 2)
     assert [run["id"] for run in here.run("runs", "orders", "--after", "2", "--json").json["runs"]] == [1]
     assert here.run("runs", "--state", "failed", "--json").json["runs"] == []
-    assert "there is none of that name" in here.run("runs", "nothing").stderr
+    assert "or does not exist" in here.run("runs", "nothing").stderr
     shown = here.run("run", "show", "2", "--json").json
     lines = {each["stream"]: (each["facts"]["seen"], each["before"]) for each in shown["streams"]}
     assert lines == {"orders": (MANY, MANY), "lines": (1, 1)}
@@ -152,7 +152,7 @@ def test_an_import_beside_a_daemon_is_run_by_that(install: Callable[..., Install
     following.send(signal.SIGINT)
     stopped = following.finish()
     assert stopped.code == 130
-    assert "the daemon goes on" in stopped.stderr
+    assert "the runs go on in the daemon" in stopped.stderr
     go_on.set()
     until(lambda: here.run("run", "show", "2", "--json").json["run"]["state"] == "completed")
     assert here.run("import", "nothing").code == 2

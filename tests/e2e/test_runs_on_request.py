@@ -159,7 +159,7 @@ def test_a_sample_goes_on_exactly_after_a_kill(install: Callable[..., Installati
         (["--stream", "orders"], "--stream needs --full, --since or --sample"),
         (["--full", "--stream", "order"], 'did you mean "orders"?'),
         (["--full", "--since", "2026-01-01"], "not both"),
-        (["--since", "2999-01-01"], "is not over yet"),
+        (["--since", "2999-01-01"], "is in the future"),
         (["--sample", "0"], "--sample"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_plan_costs_nothing_and_says_what_it_is_based_on(
     here = shop(install, api, {"all": ["orders", "lines"]}, limits=["50/second", "1000/day"])
     (plan,) = here.run("import", "all", "--plan", "--json").json
     assert (plan["requests"], plan["seconds"], plan["quotas"]) == (None, None, [])
-    assert "what one takes is not known" in plan["based_on"][0]
+    assert "so it is unknown what one takes" in plan["based_on"][0]
     assert here.run("import", "all").code == 0
     if daemon:
         here.start("run").says("pid ")
@@ -232,7 +232,7 @@ def test_a_daemon_is_asked_for_a_run_though_the_file_is_wrong(
     here.config["imports"]["all"]["schdule"] = "1d"
     done = here.run("import", "all", "--no-wait")
     assert done.code == 0, done.stderr
-    assert "the configuration file is wrong, so that the daemon's own is used" in done.stderr
+    assert "the configuration file is wrong, so the one that the daemon has loaded is used" in done.stderr
     assert "schdule" in done.stderr
     followed = here.run("import", "all", "--full")
     assert (followed.code, "schdule" in followed.stderr) == (0, True)

@@ -265,7 +265,7 @@ def test_announced_by_a_queue(install: Callable[..., Installation], store: Store
     done = here.run("import", "prices")
     assert done.code == 3
     assert "1 dead" in done.stdout
-    assert "no notification of S3" in done.stdout
+    assert "not a notification of S3" in done.stdout
     assert_exact(store, "b 1", records(30))
     assert len((here.folder / "calls").read_text().split()) == 1
     assert "in/not-announced.json" in store.objects()

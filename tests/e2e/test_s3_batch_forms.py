@@ -102,7 +102,7 @@ def test_rows_have_texts_and_bad_ones_are_set_aside(install: Callable[..., Insta
 
 
 @pytest.mark.parametrize(
-    "broken", ["ended early", "damaged", "no gzip", "UTF-16", "Content-Encoding", "unpacks", "4 MiB"]
+    "broken", ["ended early", "damaged", "not gzip", "UTF-16", "Content-Encoding", "unpacks", "4 MiB"]
 )
 def test_what_cannot_be_read_to_its_end_names_why(
     broken: str, install: Callable[..., Installation], store: Store
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_to_its_end_names_why(
     body, count = {
         "ended early": (gzip.compress(lines(records(30)))[:-4], 30),
         "damaged": (spoiled, 30),
-        "no gzip": (whole + b"garbage", 30),
+        "not gzip": (whole + b"garbage", 30),
         "UTF-16": (gzip.compress("[]".encode("utf-16")), 0),
         "Content-Encoding": (b"\x0b\x02\x80", 0),
         "unpacks": (gzip.compress(lines(records(30)) + b"\n" * MIB), 30),

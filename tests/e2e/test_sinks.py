@@ -110,7 +110,7 @@ def test_what_is_skipped_is_no_complete_import(shelf: Installation) -> None:
     done = shelf.run("import", "shelf")
     assert done.code == 3
     assert re.search(r"1 records, .* 0 dead, not complete", done.stdout)
-    assert "not complete: what was skipped or is doubted stands above" in done.stdout
+    assert "not complete: skipped and doubted records are listed above" in done.stdout
     report = shelf.run("import", "shelf", "--json")
     assert (report.code, report.json["state"]) == (3, "not complete")
     put(shelf, a="1", b="1")

@@ -36,7 +36,7 @@ def shell(here: Installation, text: str) -> subprocess.CompletedProcess[str]:
 def test_a_full_disk_under_the_output_is_told(here: Installation, arguments: str) -> None:
     done = shell(here, f"crawlerd {arguments} > /dev/full")
     assert done.returncode == 74
-    assert done.stderr == "crawlerd: cannot write what was asked for: No space left on device\n"
+    assert done.stderr == "crawlerd: cannot write the output: No space left on device\n"
 
 
 @pytest.mark.parametrize("closed", ["0", "1", "2"])

@@ -152,7 +152,7 @@ def test_dead_letters_are_listed_shown_and_retried(api: Server, install: Callabl
     assert [each["import"] for each in here.run("dead", "list", "--import", "a2", "--json").json] == ["a2"]
     misspelled = here.run("dead", "list", "--import", "a-2")
     assert (misspelled.code, misspelled.stdout) == (1, "")
-    assert "import a-2 has not run yet, or there is none of that name" in misspelled.stderr
+    assert "import a-2 has not run yet, or does not exist" in misspelled.stderr
     assert here.run("dead", "list", "--json", "--limit", "2").json == letters[:2]
     assert f"there may be more: --after {ids[1]}" in here.run("dead", "list", "--limit", "2").stdout
     assert here.run("dead", "list", "--json", "--after", str(ids[1])).json == letters[2:]

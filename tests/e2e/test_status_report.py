@@ -37,7 +37,7 @@ def narrow(here: Installation) -> str:
     return text
 
 
-NO_DAEMON = "crawlerd: no daemon runs, so nothing starts by its schedule: `crawlerd run`"
+NO_DAEMON = "crawlerd: no daemon runs, so nothing starts by its schedule: start one with `crawlerd run`"
 
 
 def test_all_is_well_and_then_the_daemon_is_gone(api: RestApi, install: Callable[..., Installation]) -> None:
@@ -106,7 +106,7 @@ def test_what_needs_a_look_is_named(api: RestApi, install: Callable[..., Install
     wanted = [
         r"import new: cannot start: .*taken",
         r"account acme: refused: .*HTTP 401",
-        r"import stores: not configured any more, but a run has not ended",
+        r"import stores: no longer configured, but a run has not ended",
     ]
     until(lambda: all(re.search(each, "\n".join(checked(here))) for each in wanted))
     assert here.run("pause", "account", "acme", "--reason", "they move").code == 0

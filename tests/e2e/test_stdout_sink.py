@@ -143,7 +143,7 @@ def test_a_reader_that_leaves_ends_the_import_and_the_next_one_gets_all(shelf: I
         os.read(reading, 10)
     done = command.finish(20)
     assert done.code == 141
-    assert "crawlerd: stdout was closed by whoever read it; the import has not ended" in done.stderr
+    assert "crawlerd: stdout was closed by its reader; the import has not ended" in done.stderr
     assert len(done.stderr.splitlines()) == 3, done.stderr
     done = shelf.run("import", "shelf")
     assert (done.code, numbers(done.stdout)) == (0, list(range(300)))
@@ -211,7 +211,10 @@ def test_signals_end_what_waits_for_a_reader(shelf: Installation) -> None:
         command.send(signal.SIGINT)
         done = command.finish(10)
         assert done.code == 130
-        assert "out has another reader each time: what goes there is not resumed, but begins again" in done.stderr
+        assert (
+            "out cannot resume, since its reader changes each time: the next import writes everything again"
+            in done.stderr
+        )
         read_all(reading)
 
 
@@ -227,7 +230,7 @@ def test_a_file_that_is_full_holds_the_import_up(shelf: Installation) -> None:
 @pytest.mark.parametrize(
     ("arguments", "redirected", "code", "reason"),
     [
-        (["run"], "", 78, "imports.shelf.sink: sinks.out writes to stdout, which nobody reads of a daemon"),
+        (["run"], "", 78, "imports.shelf.sink: sinks.out writes to stdout, which a daemon cannot use"),
         (["import", "shelf"], ">&-", 2, "sinks.out writes to stdout, which is closed"),
         (["sink", "copy", "out", "x"], "", 2, "keeps nothing to be copied"),
     ],

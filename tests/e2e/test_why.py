@@ -176,23 +176,23 @@ def test_a_failed_task_waits_for_its_next_try(api: RestApi, install: Callable[..
     here = shop(install, api.url, **NO_LIMITS, retry_base="1h", retry_cap="1h")  # the wait is a random share of it
     here.start("run")
     told: dict[str, Any] = until(lambda: (found := asked(here, "run", "1")).get("run 1") == "retry" and found)
-    assert "waiting for another try" in told["said"]
-    assert "the next try of a task: HTTP 500" in told["said"]
+    assert "waiting for a retry" in told["said"]
+    assert "the next attempt of a task: HTTP 500" in told["said"]
     (number,) = here.select("SELECT seq FROM delayed")[0]
-    assert "its next try, after 1 that failed: HTTP 500" in asked(here, "task", str(number))["said"]
+    assert "its next attempt, after 1 that failed: HTTP 500" in asked(here, "task", str(number))["said"]
 
 
 def test_what_has_ended_is_said_to_have_ended(api: RestApi, install: Callable[..., Installation]) -> None:
     api.script = lines(lambda request: Answer({}, 404) if request.path == "/orders/3/lines" else None)
     here = shop(install, api.url, **QUICK)
     assert here.run("import", "nightly").code == 3
-    assert "run 1 of import nightly has ended as completed with dead letters" in asked(here, "nightly")["said"]
+    assert "run 1 of import nightly has ended: completed with dead letters" in asked(here, "nightly")["said"]
     (letter,) = here.run("dead", "list", "--json").json
     assert "is a dead letter after 1 attempt:" in asked(here, "task", str(letter["id"]))["said"]
     for words in (["nowhere"], ["run", "99"], ["task", "99999"], ["account", "nobody"]):
         missing = here.run("why", *words)
         assert missing.code == 1
-        assert "there is no" in missing.stderr or "there is none" in missing.stderr
+        assert "there is no" in missing.stderr or "does not exist" in missing.stderr
     assert here.run("why", "planet", "mars").code == 2
 
 

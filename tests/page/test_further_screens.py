@@ -128,8 +128,8 @@ def test_where_too_many_would_have_to_be_read_no_number_is_made_up(
     assert hidden(text)["through"] == "12"
     listed = world.get("/dead?error=gone").text
     assert "At least 5 dead letters" in listed
-    assert "5 letters were looked at for this page" in listed
-    assert "Go on to older ones" in world.get("/dead?error=nobody").text
+    assert "5 letters were searched for this page" in listed
+    assert "Continue with older ones" in world.get("/dead?error=nobody").text
 
 
 @pytest.mark.parametrize("query", ["run=x", "since=now", "ids=1,x", "error=" + "x" * 501, "run=" + "9" * 30])
@@ -163,7 +163,7 @@ def test_a_letter_shows_its_attempts_and_to_an_admin_what_it_asks_for(world: Wor
     world.may = False
     text = world.get("/dead/1").text
     assert "cus_9" not in text
-    assert "Only an admin may see it" in text
+    assert "Only an admin may see them" in text
     assert "/dead/retry" not in text
     assert world.get("/dead/77").status == 404
 
@@ -288,7 +288,7 @@ def test_the_audit_is_filtered_by_who_what_and_when(world: World) -> None:
     rest = older(world.get("/audit?act=pause").text)
     assert rest
     assert len(re.findall(shown, world.get(rest).text)) == 20
-    assert "Nobody did anything that matches." in world.get("/audit?act=drop").text
+    assert "No entry matches." in world.get("/audit?act=drop").text
     assert world.get("/audit?since=yesterday").status == 400
 
 

@@ -76,7 +76,7 @@ def test_an_import_is_started_by_a_form_and_watched_moving(install: Callable[...
         events.close()
         stream.close()
         assert here.states() == ["completed"]
-        assert "brought all there was" in ask(address, "GET", "/runs/1")[2]
+        assert "It completed after" in ask(address, "GET", "/runs/1")[2]
         assert ask(address, "GET", "/live?at=/about%3F")[0] == 404
 
 

@@ -47,7 +47,7 @@ def test_a_run_says_what_it_waits_for_and_then_what_it_has_brought(world: World)
     assert "Cancel run…" in text
     end(world, run, Complete())
     text = words(world.get(f"/runs/{run}").text)
-    assert "It brought all there was after 1 min: 0 records of 1 task." in text
+    assert "It completed after 1 min: 0 records of 1 task." in text
     assert "Cancel run" not in text
 
 
@@ -79,13 +79,13 @@ def test_what_there_is_not_is_said(world: World, path: str) -> None:
     answer = world.get(path)
     assert answer.status == 404
     assert Looked(answer.text).found == []
-    assert "There is nothing here" in answer.text
+    assert "Not found" in answer.text
 
 
 def test_an_import_that_has_not_run_says_when_it_will(world: World) -> None:
     configure(world, "acme")
     text = words(world.get("/imports/acme").text)
-    assert "It has not run yet. It starts when somebody asks for it." in text
+    assert "It has not run yet. It starts only on demand." in text
     assert "account acme" in text
 
 

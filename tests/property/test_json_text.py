@@ -30,7 +30,7 @@ from crawlerd.core.listing import Objects, listing
 ODD = {
     "NaN": b'{"id":"odd","n":NaN}',
     "an infinity": b'{"id":"odd","n":[-Infinity]}',
-    "half a character": b'{"id":"odd","n":"\\ud800x"}',
+    "half a surrogate pair": b'{"id":"odd","n":"\\ud800x"}',
     "two second halves": b'{"id":"odd","n":"\\udc00\\udc00"}',
     "no UTF-8": b'{"id":"odd","n":"\xff\xfe"}',
     "half a UTF-8 character": b'{"id":"odd","n":"\xc3"}',

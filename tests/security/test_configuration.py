@@ -135,7 +135,7 @@ def test_a_command_prints_the_key_and_prints_the_next_one_in_time(install: Calla
         (here.folder / "key").write_text("second-key-0123\n")
         until(lambda: seen == ["Bearer first-key-0123", "Bearer second-key-0123"])
         (here.folder / "key").unlink()
-        daemon.says("has ended with 1; run it by hand")
+        daemon.says("ended with 1; run it by hand")
         before = len(api.requests)
         until(lambda: len(api.requests) > before + 2)
         assert seen[-1] == "Bearer second-key-0123"
@@ -150,13 +150,13 @@ def test_a_command_prints_the_key_and_prints_the_next_one_in_time(install: Calla
     ("command", "problem"),
     [
         (["/no/such/program"], "cannot be started: No such file"),
-        (["false"], "has ended with 1"),
+        (["false"], "ended with 1"),
         (["true"], "is empty"),
-        (["printf", "two\nlines\n"], "must hold the key alone"),
+        (["printf", "two\nlines\n"], "must contain only the key"),
         (["head", "-c", "100000", "/dev/zero"], "prints more than a key"),
         (["yes"], "prints more than a key"),  # and never ends
-        (["sleep", "60"], "has not ended within 0.2 s"),
-        (["sh", "-c", "exec >&-; sleep 60"], "has not ended within 0.2 s"),
+        (["sleep", "60"], "did not end within 0.2 s"),
+        (["sh", "-c", "exec >&-; sleep 60"], "did not end within 0.2 s"),
     ],
 )
 def test_what_a_command_does_wrong_is_told_without_its_words(

@@ -230,7 +230,7 @@ def test_a_link_in_the_state_directory_is_refused(tmp_path: Path, name: str) -> 
     assert victim.read_text() == TEXT
 
 
-@pytest.mark.parametrize(("kind", "why"), [("link", "it is a symbolic link"), ("pipe", "it is no plain file")])
+@pytest.mark.parametrize(("kind", "why"), [("link", "it is a symbolic link"), ("pipe", "it is not a plain file")])
 def test_what_takes_the_place_of_a_lock_in_use_ends_its_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
 ) -> None:
@@ -261,13 +261,13 @@ def test_a_link_in_place_of_a_databases_other_file_is_named(tmp_path: Path, suff
     victim = tmp_path / "victim"
     victim.write_text(TEXT)
     (tmp_path / f"x.db{suffix}").symlink_to(victim)
-    with pytest.raises(OSError, match=f"x.db{suffix}, which belongs to it, is no plain file"):
+    with pytest.raises(OSError, match=f"x.db{suffix}, which belongs to it, is not a plain file"):
         prepare_database(tmp_path / "x.db", 0o600)
     assert victim.read_text() == TEXT
 
 
 def test_nobody_is_told_to_remove_a_device() -> None:
-    error = file_failure(Path("/dev/null"), OSError(errno.EINVAL, "it is no plain file"), directory=False)
+    error = file_failure(Path("/dev/null"), OSError(errno.EINVAL, "it is not a plain file"), directory=False)
     assert "remove" not in str(error)
 
 
@@ -332,7 +332,7 @@ def test_a_copy_replaces_nothing_unasked(tmp_path: Path, there: str) -> None:
             target = spec.path
         case "directory":
             target.mkdir()
-    refusal = "is the sink's own database: choose another name" if there == "itself" else "is there"
+    refusal = "is the sink's own database: choose another name" if there == "itself" else "exists"
     with pytest.raises(SinkError, match=refusal):
         copy_sink(spec, target)
     if there in ("link", "log", "itself", "directory"):

@@ -66,7 +66,7 @@ def test_what_others_reach_must_be_allowed(install: Callable[..., Installation],
     done = here.run("run")
     assert done.code == 78
     assert "daemon.listen:" in done.stderr
-    assert "set allow_remote = true if that is meant" in done.stderr
+    assert "set allow_remote = true to permit it" in done.stderr
 
 
 def test_what_is_allowed_is_told_and_has_nothing_but_three_pages(install: Callable[..., Installation]) -> None:
@@ -177,7 +177,7 @@ def test_what_is_no_socket_is_not_replaced(install: Callable[..., Installation],
         path.write_text("stays")
     done = here.run("run")
     assert done.code == 78
-    assert f"daemon.socket: cannot make the socket {path}: it is there already, and no socket" in done.stderr
+    assert f"daemon.socket: cannot make the socket {path}: the file exists already and is not a socket" in done.stderr
     assert path.read_text() == victim.read_text() == "stays"
 
 

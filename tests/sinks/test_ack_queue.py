@@ -98,12 +98,15 @@ def test_the_program_of_the_docs_puts_tasks_that_are_taken(path: Path) -> None:
         (lambda path: path.write_text("x"), "it is not a directory"),
         (
             lambda path: (path.mkdir(), (path / "data.db").write_bytes(b"no database" * 100)),
-            "no queue of persist-queue",
+            "not a queue of persist-queue",
         ),
         (lambda path: (path.mkdir(), (path / "data.db").symlink_to("/etc/passwd")), "symbolic link"),
         (lambda path: (path.mkdir(), (path / "data.db").touch()), "is empty"),
-        (lambda path: (path.mkdir(), table(path, "CREATE TABLE t(x)")), "is a database, but no queue"),
-        (lambda path: (path.mkdir(), table(path, "CREATE TABLE ack_queue_default(x)")), "is a database, but no queue"),
+        (lambda path: (path.mkdir(), table(path, "CREATE TABLE t(x)")), "is a database, but not a queue"),
+        (
+            lambda path: (path.mkdir(), table(path, "CREATE TABLE ack_queue_default(x)")),
+            "is a database, but not a queue",
+        ),
     ],
 )
 def test_what_is_no_queue_is_said_and_left_alone(path: Path, make: object, said: str) -> None:
@@ -146,7 +149,7 @@ def test_a_table_of_another_class_of_the_library_is_complained_of(queue: AckQueu
     queue.complain()
     program = PROGRAM.replace("SQLiteAckQueue", "SQLiteQueue").replace(", auto_resume=False", "")
     subprocess.run([sys.executable, "-c", program, str(path)], input="1\n", text=True, check=True)
-    with pytest.raises(SinkError, match="has the table queue_default, which nobody reads"):
+    with pytest.raises(SinkError, match="has the table queue_default, which is not read"):
         queue.complain()
 
 

@@ -52,7 +52,7 @@ def test_a_sink_that_is_older_than_its_frontier_is_refused(tmp_path: Path) -> No
     save(spec, saved)
     for noted in ({}, {str(identity): 6}, {str(identity): 5}, {"another": 9}):
         check_saved(saved, "f", noted)
-    with pytest.raises(SinkError, match="older than the frontier beside it: its last commit is 6"):
+    with pytest.raises(SinkError, match="older than the frontier of the backup: its last commit is 6"):
         check_saved(saved, "f", {str(identity): 7})
     (saved / DATABASE).write_bytes(b"no database")
     with pytest.raises(SinkError):

@@ -121,7 +121,7 @@ def test_a_wait_for_a_reader_can_be_ended_and_loses_nothing(tmp_path: Path) -> N
     sink = StdoutSink(tmp_path / "sink", writing)
     rows = [(str(number), {"text": "x" * 10_000}) for number in range(30)]
     sink.release()
-    with pytest.raises(SinkError, match="takes nothing"):
+    with pytest.raises(SinkError, match="reads nothing"):
         sink.write([delivery(rows)], 1.0)
     got = b""
     while got.count(b"\n") < 30:

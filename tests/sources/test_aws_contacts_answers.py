@@ -100,7 +100,7 @@ def test_the_guard_tells_the_organization(client: AwsClient) -> None:
         stubbed.add_client_error("list_accounts", "AccessDeniedException")
         assert perform(client, guard) == []
         stubbed.add_response("list_accounts", {"Accounts": []})
-        with pytest.raises(Permanent, match="no organization"):
+        with pytest.raises(Permanent, match="not in an organization"):
             perform(client, guard)
         stubbed.add_client_error("list_accounts", "AWSOrganizationsNotInUseException")
         with pytest.raises(Permanent, match="AWSOrganizationsNotInUseException"):

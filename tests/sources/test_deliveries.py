@@ -84,7 +84,7 @@ def test_the_accepted_count_is_compared(client: HttpClient, body: Any, accepted:
 def test_an_answer_without_a_count_is_none(client: HttpClient, body: str) -> None:
     responses.post(URL, body=body)
     with pytest.raises(
-        Transient, match="the receiver's answer has no number of accepted records at accepted"
+        Transient, match="the receiver's response has no number of accepted records at accepted"
     ) as caught:
         perform(client, post(1, 2, accepted="accepted"))
     assert caught.value.about == "later"  # nothing is cut: the receiver may have applied it
@@ -147,7 +147,7 @@ def test_what_is_gone_already_is_gone(client: HttpClient, status: int, fails: bo
 def test_a_record_alone_is_the_body(client: HttpClient) -> None:
     responses.put(f"{URL}/7", match=[json_params_matcher({"id": 7})])
     perform(client, post({"id": 7}, method="PUT", path="/contacts/7", alone=True))
-    with pytest.raises(Permanent, match="has nothing for a field of the path") as caught:
+    with pytest.raises(Permanent, match="has no value for a field of the path") as caught:
         perform(client, post({"id": 7}, method="PUT", path="", alone=True))
     assert caught.value.about == "data"
 

@@ -142,7 +142,7 @@ def test_the_next_run_begins_a_minute_before_the_last_change_that_was_read() -> 
     assert (a.list, a.since, a.newest) == ("a", "2025-12-31T11:59:00+00:00", synced["since"])
     assert (b.list, b.since) == ("b", "")
     (why, swept) = starts(MailchimpImport(sweep="30m"), cursors=cursors)
-    assert why == Full("the last run that read all was more than 30m ago")
+    assert why == Full("the last run that read everything was more than 30m ago")
     assert isinstance(swept, Gather)
 
 
@@ -319,7 +319,7 @@ def test_of_a_member_without_id_nobody_knows_whether_it_is_gone(client: HttpClie
 def test_another_order_than_asked_for_is_permanent(client: HttpClient) -> None:
     page = [member("1", "2025-01-02T00:00:00+00:00"), member("2", "2025-01-01T00:00:00+00:00")]
     responses.get(f"{API}/lists/a/members", json={"members": page, "total_items": 2})
-    with pytest.raises(Permanent, match="not come in the order of last_changed"):
+    with pytest.raises(Permanent, match="not in the requested order, by last_changed"):
         perform(client, Members("a", JOB))
 
 

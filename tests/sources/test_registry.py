@@ -74,7 +74,7 @@ def test_loads_one_source_alone() -> None:
         ("leaving", r'^source "leaving" \(leavingparty:source\) cannot be imported: SystemExit: 5$'),
         ("missing", r'^source "missing" \(thirdparty:missing\) cannot be imported: AttributeError: '),
         ("text", r'^source "text" \(thirdparty:text\) is not a crawlerd\.source\.Source but a str$'),
-        ("renamed", r'^source "renamed" \(thirdparty:other\) calls itself "another"$'),
+        ("renamed", r'^source "renamed" \(thirdparty:other\) has the name "another"$'),
         ("twice", r'^source "twice" is installed twice: '),
     ],
 )

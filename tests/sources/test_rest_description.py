@@ -67,12 +67,12 @@ WRONG = [
     ("", 'auth = { type = "header", name = "a b" }', "auth.name: is not the name of a header"),
     ("", 'auth = { type = "bearer", key = "secret" }', "auth.key: unknown key; known: type"),
     ("", 'auth = { type = "oauth2", token_url = "http://idp.example/t" }', "auth.token_url: must begin with https://"),
-    ("", 'headers = { Authorization = "Bearer x" }', "headers.Authorization: is not set here; [auth] says"),
+    ("", 'headers = { Authorization = "Bearer x" }', "headers.Authorization: cannot be set here; [auth] says"),
     ("", 'headers = { X = "a\\nb" }', "headers.X: must be printable ASCII characters"),
     (
         "",
         'parameters = { a = "{parent.id}" }',
-        'parameters.a: "{parent.id}" belongs into the parameters of an endpoint',
+        'parameters.a: "{parent.id}" can only be used in the parameters of an endpoint',
     ),
     ("", 'limits = "5/fortnight"', 'limits: "5/fortnight" is not a limit'),
     ("", "concurrency = 0", "concurrency: must be 1 or more"),
@@ -81,30 +81,30 @@ WRONG = [
     ("", 'paginator = { type = "offset", size = 0 }', "paginator.size: must be 1 or more"),
     ("", 'paginator = { type = "cursor_in_body", parameter = "c" }', "paginator.cursor: is missing; write for example"),
     ("", 'paginator = { type = "cursor_in_header", header = "X" }', "paginator: needs exactly one of parameter and"),
-    ("", 'errors = [{ status = 200, action = "skip" }]', "errors: would take every good response for an error"),
+    ("", 'errors = [{ status = 200, action = "skip" }]', "errors: would make every good response an error"),
     ("", 'errors = [{ status = "4xx", action = "skip" }]', "errors[0].status: must be a whole number, not text"),
     ("", 'errors = [{ status = 404, action = "ignore" }]', 'errors[0].action: must be "skip", "empty", "retry"'),
-    ("", 'errors = [{ status = 404, action = "skip", wait_header = "X" }]', 'are for action = "throttle"'),
+    ("", 'errors = [{ status = 404, action = "skip", wait_header = "X" }]', 'are only for action = "throttle"'),
     ("", 'errors = [{ status = 404, action = "skip", equals = "X" }]', "equals needs header"),
     ("", 'base_url = "https://{variables.zone}.shop.example"', 'base_url: there is no variable "zone"; declare it'),
     (
         "",
         'base_url = "https://{region}.shop.example"',
-        'base_url: "{region}" would be sent as it stands; write {variab',
+        'base_url: "{region}" would be sent unchanged; write {variab',
     ),
     ("", 'base_url = "http://{variables.region}"', "base_url: must begin with https://"),
-    ("", 'headers = { X = "{variable.region}" }', 'headers.X: "{variable.region}" would be sent as it stands; a field'),
+    ("", 'headers = { X = "{variable.region}" }', 'headers.X: "{variable.region}" would be sent unchanged; a field'),
     (
         "",
         'headers = { X = "{parents.id}" }',
-        'headers.X: "{parents.id}" would be sent as it stands; a parent\'s fields',
+        'headers.X: "{parents.id}" would be sent unchanged; use a parent\'s fields',
     ),
-    ("", 'headers = { X = "{parent id}" }', 'headers.X: "{parent id}" would be sent as it stands'),
-    ("", 'headers = { X = "{since}" }', 'headers.X: "{since}" would be sent as it stands'),
+    ("", 'headers = { X = "{parent id}" }', 'headers.X: "{parent id}" would be sent unchanged'),
+    ("", 'headers = { X = "{since}" }', 'headers.X: "{since}" would be sent unchanged'),
     (
         "",
         'auth = { type = "oauth2", token_url = "/{tenant}/t" }',
-        'auth.token_url: "{tenant}" would be sent as it stands',
+        'auth.token_url: "{tenant}" would be sent unchanged',
     ),
     (
         "",
@@ -115,42 +115,42 @@ WRONG = [
     (
         "",
         'auth = { type = "oauth2", token_url = "/t", parameters = { a = "{{variables.region}}" } }',
-        'auth.parameters.a: "{{variables.region}" would be sent as it stands',
+        'auth.parameters.a: "{{variables.region}" would be sent unchanged',
     ),
     (
         "",
         'auth = { type = "oauth2", token_url = "/t", parameters = { "{variables.region}" = "a" } }',
-        '"{variables.region}" would be sent as it stands; no field is filled in here',
+        '"{variables.region}" would be sent unchanged; no field is filled in here',
     ),
-    ("", 'auth = { type = "basic", user = "{region}" }', 'auth.user: "{region}" would be sent as it stands'),
+    ("", 'auth = { type = "basic", user = "{region}" }', 'auth.user: "{region}" would be sent unchanged'),
     ("", 'auth = { type = "header", name = "X", prefix = "{variables.x} " }', "auth.prefix: there is no variable"),
     ("", 'auth = { type = "query", name = "{variables.region}" }', 'auth.name: "{variables.region}" would be sent'),
-    ("", 'parameters = { "{variables.region}" = 1 }', '"{variables.region}" would be sent as it stands; no field'),
+    ("", 'parameters = { "{variables.region}" = 1 }', '"{variables.region}" would be sent unchanged; no field'),
     ("", 'parameters = { a = "{{variables.region}}" }', '"{{variables.region}}" would be sent as {variables.region}'),
     (
         "",
         'paginator = { type = "offset", size_parameter = "{variables.region}" }',
-        'paginator: "{variables.region}" would be sent as it stands',
+        'paginator: "{variables.region}" would be sent unchanged',
     ),
     (
         "orders",
         'paginator = { type = "cursor_in_header", header = "X", send_header = "{since}" }',
-        'endpoints.orders.paginator: "{since}" would be sent as it stands',
+        'endpoints.orders.paginator: "{since}" would be sent unchanged',
     ),
     (
         "orders",
         'incremental = { field = "at", parameter = "{since}" }',
-        'endpoints.orders.incremental.parameter: "{since}" would be sent as it stands',
+        'endpoints.orders.incremental.parameter: "{since}" would be sent unchanged',
     ),
     (
         "orders",
         'incremental = { field = "at", parameter = "a", start = "{variables.region}" }',
-        'endpoints.orders.incremental.start: "{variables.region}" would be sent as it stands',
+        'endpoints.orders.incremental.start: "{variables.region}" would be sent unchanged',
     ),
     ("orders", 'path = "orders"', 'endpoints.orders.path: must begin with "/"'),
     ("orders", 'path = "/orders?a=1"', 'endpoints.orders.path: must begin with "/"'),
-    ("orders", 'path = "/{id}"', "endpoints.orders.path: braces hold a field, {parent.id} or {variables.name}"),
-    ("orders", 'path = "/{"', "endpoints.orders.path: braces hold a field"),
+    ("orders", 'path = "/{id}"', "endpoints.orders.path: braces must contain a field, {parent.id} or {variables.name}"),
+    ("orders", 'path = "/{"', "endpoints.orders.path: braces must contain a field"),
     ("orders", 'path = "/{parent.id}"', 'endpoints.orders.path: "{parent.id}" needs parent = "…"'),
     ("orders", 'path = "/{variables.zone}"', 'endpoints.orders.path: there is no variable "zone"; declare it'),
     ("orders", "parameters = { a = 2024-01-01 }", "endpoints.orders.parameters.a: must be text, a number"),
@@ -176,20 +176,24 @@ WRONG = [
         'endpoints.orders.incremental.order: "ascending" needs parameter',
     ),
     ("orders", 'item = "/orders/{id}"', "endpoints.orders.item: must begin with"),
-    ("orders", 'item = "/orders"', "endpoints.orders.item: asks the same for each record; use {key}"),
+    ("orders", 'item = "/orders"', "endpoints.orders.item: is the same for each record; use {key}"),
     ("orders", 'item = "/{variables.zone}/{key}"', 'endpoints.orders.item: there is no variable "zone"'),
-    ("orders", 'item = "/orders/{key.no}"', 'endpoints.orders.item: "{key.no}" is not of the primary key; known: id'),
-    ("orders", 'item = "/orders/{key}"', "endpoints.orders.item: is for lists with tombstones = true"),
+    (
+        "orders",
+        'item = "/orders/{key.no}"',
+        'endpoints.orders.item: "{key.no}" is not a field of the primary key; known: id',
+    ),
+    ("orders", 'item = "/orders/{key}"', "endpoints.orders.item: is only for lists with tombstones = true"),
     ("orders", 'paginator = { type = "offset", first = 2 }', "endpoints.orders.paginator.first: must be 1 or less"),
     ("orders", "cost = 0", "endpoints.orders.cost: must be 1 or more"),
     ("orders", "tombstones = 1", "endpoints.orders.tombstones: must be true or false, not a number"),
     ("lines", 'parent = "order"', 'endpoints.lines.parent: there is no [endpoints.order]; did you mean "orders"?'),
-    ("lines", 'parent = "lines"', "endpoints.lines.parent: leads round in a circle: lines → lines"),
-    ("lines", 'path = "/lines"', "endpoints.lines: asks the same for each record of its parent"),
+    ("lines", 'parent = "lines"', "endpoints.lines.parent: is a circle: lines → lines"),
+    ("lines", 'path = "/lines"', "endpoints.lines: makes the same request for each record of its parent"),
     (
         "lines",
         'incremental = { field = "at", format = "number" }',
-        'endpoints.lines: incremental.format = "number" is for lists without parent',
+        'endpoints.lines: incremental.format = "number" is only for lists without a parent',
     ),
 ]
 
@@ -299,8 +303,8 @@ def test_a_wrong_description_is_told_once_and_with_all_else(folder: Path) -> Non
             "crawlerd.toml: accounts.eu: an option of the source rest is wrong: description:",
         ),
         ('"shop.toml"', "7", "crawlerd.toml: accounts.eu: an option of the source rest is wrong: Expected"),
-        ('{ region = "eu" }', "{}", 'is wrong: variables: shop.toml wants variables = { region = "…" }'),
-        ('{ region = "eu" }', '{ region = "eu", zone = "b" }', 'variables: "zone" is not one of shop.toml'),
+        ('{ region = "eu" }', "{}", 'is wrong: variables: shop.toml needs variables = { region = "…" }'),
+        ('{ region = "eu" }', '{ region = "eu", zone = "b" }', 'variables: shop.toml has no variable "zone"'),
         ('"lines"', '"linse"', 'imports.eu.streams: "linse" is not a stream of rest; did you mean "lines"?'),
         ("variables =", "variabels =", 'accounts.eu.variabels: unknown key; did you mean "variables"?'),
     ],
@@ -327,7 +331,7 @@ def test_an_account_s_own_base_url_is_filled_in_too(folder: Path) -> None:
     )
     assert load(folder / "crawlerd.toml").accounts["eu"].base_url == "https://own.example/eu"
     assert config_problems(folder, 'variables = { region = "eu" }', own + '{region}"') == [
-        'crawlerd.toml: accounts.eu.base_url: "{region}" would be sent as it stands; write {variables.region}'
+        'crawlerd.toml: accounts.eu.base_url: "{region}" would be sent unchanged; write {variables.region}'
     ]
 
 
@@ -349,7 +353,7 @@ def test_two_descriptions_of_one_name_are_refused(folder: Path) -> None:
     (folder / "other.toml").write_text(VALID.replace("/orders", "/others"))
     text = CONFIG.replace('"shop.toml"', '"other.toml"', 1)
     (folder / "crawlerd.toml").write_text(text)
-    with pytest.raises(ConfigurationError, match=r'another description .* calls itself "shop" too'):
+    with pytest.raises(ConfigurationError, match=r'another description .* has the name "shop" too'):
         load(folder / "crawlerd.toml")
 
 

@@ -508,7 +508,7 @@ def test_a_run_says_what_it_reads_in_full_and_why() -> None:
     )
     assert full("charges", "refunds", charges=mark) == [("there is no sync point of it yet", ["refunds"])]
     assert full("charges", "shipping_rates", charges=mark, shipping_rates=mark) == [
-        ("Stripe tells of no changes", ["shipping_rates"])
+        ("Stripe does not report its changes", ["shipping_rates"])
     ]
     methods = {"customers": mark, "payment_methods": mark}
     assert full("customers", "payment_methods", **methods) == [

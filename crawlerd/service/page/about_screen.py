@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crawlerd.operations.backup_requests import BackupProgress
     from crawlerd.service.page.asked import Asked
 
-LITTLE = 0.1  # share of a disk that is free: people should look
+LITTLE = 0.1  # below this share of free space, people should act
 
 
 def about(asked: Asked) -> Shown:
@@ -29,15 +29,15 @@ def about(asked: Asked) -> Shown:
 
 
 def backup(asked: Asked) -> Shown:
-    """Asks where it is to be."""
+    """Asks where to put a backup."""
     return Shown(
         "confirm",
         "Back up now?",
         {
             "heading": "Back up now?",
             "problem": None,
-            "sentence": "The frontier and all sinks are copied and checked while the daemon goes on. The configuration "
-            "and keys are not in it. About shows when it is done.",
+            "sentence": "The frontier and all sinks are copied and checked while the daemon keeps working. "
+            "The configuration and keys are not part of the backup. About shows when it is done.",
             "path": "/about/backup",
             "fixed": {},
             "fields": [
@@ -46,14 +46,16 @@ def backup(asked: Asked) -> Shown:
                     "label": "Directory on the daemon's machine",
                     "value": "",
                     "required": True,
-                    "hint": "Its whole path, such as /var/backups/crawlerd. It must be new, unless it holds several.",
+                    "hint": "Its absolute path, such as /var/backups/crawlerd. "
+                    "It must not exist yet, unless a number is given below.",
                 },
                 {
                     "name": "keep",
                     "label": "How many to keep there",
                     "value": "",
                     "required": False,
-                    "hint": "With a number, the directory holds several, each named by its time; the oldest go.",
+                    "hint": "With a number, the directory holds several backups, each named by its time; "
+                    "the oldest are removed.",
                 },
             ],
             "button": "Back up now",
@@ -64,7 +66,7 @@ def backup(asked: Asked) -> Shown:
 
 
 def context_of(found: About, made: BackupProgress | None = None) -> Shown:
-    """made: the last backup that somebody has asked the daemon for."""
+    """made: the last backup that was requested."""
     sentence, tone = _verdict(found)
     return Shown(
         "about",
@@ -93,7 +95,7 @@ def _where(fields: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {"path": fields.get("path", "").strip()}
     if keep := fields.get("keep", "").strip():
         if not is_number(keep):
-            raise Refused(f"how many to keep: {keep[:80]!r} is no whole number")
+            raise Refused(f"how many to keep: {keep[:80]!r} is not a whole number")
         body["keep"] = int(keep)
     return body
 
@@ -106,6 +108,6 @@ FORMS = (
         "POST",
         "/backup",
         _where,
-        lambda words, answer: f"A backup to {answer['path']} is under way; it goes on when you leave.",
+        lambda words, answer: f"A backup to {answer['path']} is under way; it continues when you leave this page.",
     ),
 )

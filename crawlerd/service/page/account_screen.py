@@ -1,4 +1,4 @@
-"""One account: what it waits for, its limits as told, lowered and learned, its buckets, quotas and last errors."""
+"""One account: what it waits for, its configured, lowered and learned limits, its buckets, quotas and last errors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from crawlerd.operations.account_facts import Account
     from crawlerd.service.page.asked import Asked
 
-EACH = "each bucket"  # as of `Live.limits_of`
+EACH = "each bucket"  # the name that `Live.limits_of` uses
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    name: of a bucket; "" for the whole account.
-    told: as configured.
-    lowered: what people have lowered for a time.
-    rate, concurrency: that were learned; None where nothing was.
+    """A row of the table of limits.
+
+    name: the bucket; "" for the whole account.
+    told: the configured limits.
+    lowered: limits that people have lowered for a time.
+    rate, concurrency: learned limits; None if nothing was learned.
     """
 
     name: str
@@ -75,7 +76,7 @@ def context_of(found: Account) -> Shown:
 def limit_rows(
     told: Mapping[str, Sequence[str]] | None, lowered: Sequence[LimitNote], learned: Mapping[str, msgspec.Raw]
 ) -> list[LimitRow]:
-    """The whole account first, then buckets by name; none about which nothing is said."""
+    """The rows: first the whole account, then buckets by name. Those without any limit are left out."""
     known = {bucket: _learned(text) for bucket, text in learned.items()}
     names = {*(told or {}), *(note.bucket for note in lowered), *known}
     rows = [
@@ -94,7 +95,7 @@ def limit_rows(
 def _learned(text: msgspec.Raw) -> Learned:
     try:
         return msgspec.json.decode(text, type=Learned)
-    except (msgspec.DecodeError, ValueError):  # of another version
+    except (msgspec.DecodeError, ValueError):  # written by another version
         return Learned()
 
 

@@ -1,4 +1,4 @@
-"""The accounts: how many wait for what, and those that do, by name."""
+"""The accounts by name, and how many of them wait for what."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from crawlerd.service.page.asked import Asked
 
 LIMIT = 50
-GRAVE = (Reason.REFUSED, Reason.OUTAGE, Reason.SINK, Reason.STORE)  # somebody has to do something
+GRAVE = (Reason.REFUSED, Reason.OUTAGE, Reason.SINK, Reason.STORE)  # reasons for which somebody must act
 SLOW = (Reason.PAUSED, Reason.QUOTA, Reason.THROTTLED)
-# What to do, where there is anything to do.
+# What to do about a reason.
 CURES = {
-    Reason.REFUSED: "Put a working key in the place of the refused one, then reload on About, or test the account.",
-    Reason.OUTAGE: "Their APIs do not answer; one request at a time asks whether they do again.",
+    Reason.REFUSED: "Replace the refused key by a working one, then reload on About, or test the account.",
+    Reason.OUTAGE: "Their APIs do not answer; single requests check whether they answer again.",
     Reason.THROTTLED: "Their APIs have asked to wait; nothing is lost, and no attempt is used.",
-    Reason.QUOTA: "They go on when the window of their quota moves on.",
+    Reason.QUOTA: "They continue when the window of their quota has moved on.",
     Reason.PAUSED: "People have paused them, see each one; resume them when the reason is gone.",
     Reason.SINK: "Their records cannot be written: see Overview.",
     Reason.STORE: "The queue cannot be written: see Overview.",
@@ -33,7 +33,7 @@ CURES = {
 def accounts(asked: Asked) -> Shown:
     text = asked.query.get("reason", "")
     if text not in ("", "look", *Reason):
-        raise Refused(f"reason: {text[:80]!r} is none of {', '.join(Reason)}")
+        raise Refused(f"reason: {text[:80]!r} is not a reason; use one of {', '.join(Reason)}")
     request = account_facts.AccountsRequest(
         needs_a_look=text == "look",
         reason=Reason(text) if text not in ("", "look") else None,
@@ -100,7 +100,7 @@ def _verdict(counts: dict[Reason, int], total: int) -> str:
     return what + (", ".join(said) if said else "none needs a look") + "."
 
 
-_PHRASES = {  # of one, of several
+_PHRASES = {  # for one account, for several
     Reason.REFUSED: ("has a key that is refused", "have keys that are refused"),
     Reason.OUTAGE: ("gets no answer", "get no answer"),
     Reason.SINK: ("is held up by a sink", "are held up by a sink"),

@@ -1,4 +1,4 @@
-"""All forms of the page, with the resource that each one is."""
+"""All forms of the page, with the resource that each one uses."""
 
 from __future__ import annotations
 

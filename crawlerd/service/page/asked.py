@@ -1,4 +1,4 @@
-"""A request, as a screen sees it; and what a screen answers."""
+"""A request, as a screen sees it; and the answer of a screen."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """
+    """A request.
+
     reader: None while there is no frontier.
-    words: of the path, by name.
+    words: the words of the path, by name.
     query: the filter.
     now: Unix seconds.
-    may_act, may_see_payloads: of who asks.
+    may_act, may_see_payloads: what the person may do.
     """
 
     context: PageContext
@@ -46,11 +47,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shown:
-    """
-    template: its name, without the ending.
-    values: that it takes.
-    title: says the state, such as "4 need a look".
-    json: path of the same as JSON, below the API's root; None where there is no such thing.
+    """The answer of a screen.
+
+    template: its name without suffix.
+    values: the values for the template.
+    title: the page's title, with the state, such as "4 need a look".
+    json: path of the same data as JSON, below the API's root; None if there is none.
     """
 
     template: str
@@ -62,11 +64,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Screen:
-    """
-    path: as starlette has it.
+    """A screen.
+
+    path: in the form that starlette uses.
     place: its entry in the navigation.
-    live: parts of it change by themselves.
-    show: reads what it shows, by the module of operations.
+    live: parts of it are updated automatically.
+    show: makes its answer, from the module of operations.
     """
 
     path: str

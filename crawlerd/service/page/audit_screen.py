@@ -46,7 +46,7 @@ def audit(asked: Asked) -> Shown:
 
 
 def since_of(text: str, now: float) -> float:
-    """Unix seconds of a duration that ends now, or of a date. Refused for anything else."""
+    """The Unix seconds of a time: a duration before now, or a date. Raises Refused for anything else."""
     text = text.strip()
     if not text:
         return 0.0
@@ -87,9 +87,11 @@ def context_of(newest: Sequence[Act], query: dict[str, str], since: float, *, fi
 
 def _verdict(newest: Sequence[Act], *, is_filtered: bool, more: bool) -> str:
     if not newest:
-        return "Nobody did anything that matches." if is_filtered else "Nobody has done anything yet."
+        return "No entry matches." if is_filtered else "The audit has no entries yet."
     people = len({each.by for each in newest})
-    many = f"The newest {number(len(newest))} acts" if more else f"{number(len(newest))} act{'s' * (len(newest) != 1)}"
+    many = (
+        f"The newest {number(len(newest))} entries" if more else f"{number(len(newest))} act{'s' * (len(newest) != 1)}"
+    )
     last = newest[0]
     return (
         f"{many} of {people} {'person' if people == 1 else 'people'}; the last: {last.by}, {last.act} {last.subject}."

@@ -1,4 +1,4 @@
-"""Charts, as SVG that needs no script and no style of its own. Pure."""
+"""Charts as SVG, without scripts and styles of their own. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH, HEIGHT = 600, 150
-TOP, BOTTOM = 24, 128  # of what is drawn; texts are above and below
+TOP, BOTTOM = 24, 128  # edges of the plotted area; texts are above and below
 MOST_POINTS = 300
 
 
 def line_chart(
     values: Sequence[float | None], ceiling: Sequence[float | None], label: str, span: str, places: int = 600
 ) -> Markup:
-    """values: the oldest first, None where nothing is known. ceiling: what was permitted. span: of time, in words.
-    places: how many values there are when all are."""
+    """A chart of a value over time.
+
+    values: the oldest first; None if unknown.
+    ceiling: the permitted values.
+    label: what the chart shows.
+    span: the length of time, in words.
+    places: how many values the chart has room for.
+    """
     drawn, limits = (thinned([None] * (places - len(each)) + list(each)) for each in (values, ceiling))
     known = [value for value in (*drawn, *limits) if value is not None]
     most = max(known, default=0.0) or 1.0
@@ -42,8 +48,14 @@ def line_chart(
 
 
 def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[str], label: str, top: str) -> Markup:
-    """values: the oldest first. kinds: the class of each, such as "ok". titles: what each says on hovering. top: the
-    greatest value, in words."""
+    """A bar for each value.
+
+    values: the oldest first.
+    kinds: the class of each bar, such as "ok".
+    titles: the text of each bar on hovering.
+    label: what the chart shows.
+    top: the greatest value, as text.
+    """
     most = max((value for value in values if value is not None), default=0.0) or 1.0
     step = WIDTH / max(len(values), 20)
     parts = [
@@ -62,7 +74,7 @@ def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[
 
 
 def thinned(values: Sequence[float | None], most: int = MOST_POINTS) -> list[float | None]:
-    """The greatest of neighbors, so that a peak is never lost."""
+    """At most `most` values. Of neighboring ones, the greatest is kept, so that no peak is lost."""
     if len(values) <= most:
         return list(values)
     cuts = [place * len(values) // most for place in range(most + 1)]
@@ -77,7 +89,7 @@ def _y(value: float, most: float) -> float:
 
 
 def _points(values: Sequence[float | None], most: float) -> list[list[tuple[float, float]]]:
-    """The stretches without gaps. The last value is at the right edge."""
+    """The points of the line, in stretches without gaps. The last value is at the right edge."""
     step = WIDTH / max(len(values) - 1, 1)
     stretches: list[list[tuple[float, float]]] = [[]]
     for place, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""The dead letters: what they have in common, and those that match a filter, the newest first."""
+"""The dead letters: grouped by failure, and those that match a filter, the newest first."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def context_of(
     first: bool,
     groups_cut: bool,
 ) -> Shown:
-    """first: nothing is before this page. groups_cut: there are more groups than these."""
+    """first: no page is before this one.
+    groups_cut: there are more groups than these.
+    """
     query = query_of(which)
     title = f"{how_many(count)}{f' ({which.text})' if which.narrow else ''}"
     return Shown(
@@ -79,7 +81,7 @@ def context_of(
 
 
 def how_many(count: LetterCount) -> str:
-    """Such as "12 dead letters"."""
+    """The number as text, such as "12 dead letters"."""
     if count.more:
         return f"at least {number(count.count)} dead letters" if count.count else "dead letters"
     if not count.count:
@@ -88,21 +90,21 @@ def how_many(count: LetterCount) -> str:
 
 
 def failure(group: DeadGroup) -> str:
-    """Such as "Permanent: HTTP 404: no such charge: *"."""
+    """A failure as text, such as "Permanent: HTTP 404: no such charge: *"."""
     status = None if group.status is None else f"HTTP {group.status}"
     return ": ".join(part for part in (group.error_class, status, group.message) if part) or "no error text"
 
 
 def _has_groups(which: LetterFilter) -> bool:
-    """Groups are of an import or of all letters; a finer filter is a list of letters."""
+    """Whether groups are shown: they exist for an import and for all letters. A narrower filter only lists letters."""
     return which == LetterFilter(import_name=which.import_name)
 
 
 def _verdict(which: LetterFilter, count: LetterCount, groups: Sequence[DeadGroup], *, groups_cut: bool) -> str:
     if not count.count and not count.more:
-        return "No dead letter matches." if which.narrow else "Nothing was given up."
+        return "No dead letter matches." if which.narrow else "There are no dead letters."
     if not groups:
-        return f"{how_many(count).capitalize()}: tasks that are not tried again by themselves."
+        return f"{how_many(count).capitalize()}: tasks that are not retried automatically."
     kinds = f"more than {GROUPS}" if groups_cut else str(len(groups))
     largest = max(groups, key=lambda group: group.letters)
     share = f"; {number(largest.letters)} of them: {failure(largest)}" if len(groups) > 1 else f": {failure(largest)}"

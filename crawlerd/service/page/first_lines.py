@@ -1,4 +1,4 @@
-"""The first lines of a configuration, for whoever has none."""
+"""A first configuration, for an installation that has none."""
 
 TEXT = """\
 [accounts.acme]

@@ -1,4 +1,4 @@
-"""The screens about accounts, dead letters, operations, the audit and the daemon itself, with their forms."""
+"""The list of screens about accounts, dead letters, operations, the audit and the daemon, with their forms."""
 
 from __future__ import annotations
 

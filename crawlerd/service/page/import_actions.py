@@ -1,4 +1,4 @@
-"""What people do to an import and a run, and what they are asked before."""
+"""What people can do to an import and a run, with the questions before it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def full(asked: Asked) -> Shown:
-    """Asks before everything is read again."""
+    """Asks before an import is read in full again."""
     name = asked.words["name"]
     if name not in asked.settings.imports:
         raise Unknown(f"there is no import {name[:80]}")
     streams = ", ".join(asked.settings.imports[name].streams)
     return _asking(
-        f"Read all of {name} again?",
-        "A full run reads everything that the API has, and tombstones what is gone. "
+        f"Read all data of {name} again?",
+        "A full run reads everything that the API has, and tombstones records that no longer exist there. "
         "It may take long and use much of a quota.",
         f"/imports/{page_texts.segment(name)}/run",
         {"full": "true"},
-        [_field("streams", "Streams", f"Empty for all: {streams}. Or some of them, with commas.")],
+        [_field("streams", "Streams", f"Empty for all: {streams}. Or some of them, separated by commas.")],
         "Start a full run",
         asked,
     )
@@ -47,11 +47,11 @@ def cancel(asked: Asked) -> Shown:
     left = run.ready + run.delayed + run.waiting
     return _asking(
         f"Cancel run {number} of {run.import_name}?",
-        f"{left:,} tasks that are left are dropped; {run.records:,} records that it brought stay. "
+        f"{left:,} unfinished tasks are dropped; the {run.records:,} records that it has written stay. "
         "Its sync points are not published, so the next run reads the same again. A pause keeps the tasks instead.",
         f"/runs/{number}/cancel",
         {},
-        [_field("reason", "Why", "For whoever wonders.", required=True)],
+        [_field("reason", "Why", "Kept in the audit.", required=True)],
         f"Cancel run {number}",
         asked,
         tone="bad",
@@ -59,7 +59,7 @@ def cancel(asked: Asked) -> Shown:
 
 
 def edit(asked: Asked) -> Shown:
-    """Asks what a sync point is to be."""
+    """Asks for the new value of a sync point."""
     name, point = asked.words["name"], asked.query.get("point", "")
     known = sync_points.show(asked.settings, asked.reader, name).points
     if point not in known:
@@ -68,13 +68,13 @@ def edit(asked: Asked) -> Shown:
     return _asking(
         f"Change the sync point {point} of {name}?",
         "The next run reads what has changed since. "
-        "Earlier reads more again, which is safe; later leaves something out.",
+        "An earlier value reads more again, which is safe; a later one misses changes.",
         f"/imports/{page_texts.segment(name)}/syncpoints",
         {"name": name, "point": point},
         [
-            _field("value", "Its value", "As JSON, or a text as it is. Empty: the stream is read in full.",
+            _field("value", "Its value", "JSON or plain text. Empty: the stream is read in full.",
                    value="" if value is None else as_text(value)),
-            _field("typed", "The name of the import, to be sure", name, required=True),
+            _field("typed", "The name of the import, to confirm", name, required=True),
         ],
         "Change it",
         asked,
@@ -118,14 +118,14 @@ def _wanted_run(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _wanted_point(fields: Mapping[str, str]) -> dict[str, Any]:
     if fields.get("typed", "").strip() != fields.get("name"):
-        raise Refused("the name that was typed is not that of the import, so nothing was changed")
+        raise Refused("the typed name is not the import's name, so nothing was changed")
     text = fields.get("value", "").strip()
     value: Any = text or None
     if text[:1] in ("{", '"'):
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise Refused(f"the value is no JSON: {error}") from None
+            raise Refused(f"the value is not JSON: {error}") from None
     return {"points": {fields.get("point", ""): value}}
 
 
@@ -133,7 +133,7 @@ def _started(words: Mapping[str, str], answer: Any) -> str:
     runs = ", ".join(str(run) for run in answer["runs"][:5])
     if not runs:
         return f"{words['name']} has nothing to start."
-    return f"Run {runs} of {words['name']} {'goes on' if answer['resumed'] else 'has started'}."
+    return f"Run {runs} of {words['name']} {'continues' if answer['resumed'] else 'has started'}."
 
 
 FORMS = (

@@ -1,4 +1,4 @@
-"""One import: its settings, when it starts, how far it has come, and its runs. What is asked before it is changed."""
+"""One import: its settings, its schedule, its progress and its runs; and the questions before it is changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def import_(asked: Asked) -> Shown:
     spec = asked.settings.imports.get(name)
     reader, live, now = asked.reader, asked.live, asked.now
     if spec is None and not (reader and reader.latest(name)):
-        raise Unknown(f"there is no import {name[:80]}, and none of that name has run")
+        raise Unknown(f"there is no import {name[:80]}, and no run of an import with that name")
     row = import_row(reader, live, asked.settings, name, now)
     runs: list[RunReport] = []
     told: Why | None = None
@@ -56,7 +56,7 @@ def context_of(
     runs: Sequence[RunReport],
     groups: Sequence[DeadGroup],
 ) -> Shown:
-    """spec: None for one that is not configured any more."""
+    """spec: None for an import that is no longer configured."""
     name = row.line.name
     shown = [each for each in runs if each.ended_at is not None or each.state == "running"][::-1]
     durations = [run.ended_at - run.started_at for run in shown if run.ended_at]
@@ -97,19 +97,19 @@ def context_of(
 def sentence(row: ImportRow, plan: ScheduleReport | None) -> str:
     last = row.line.last
     if last is None:
-        when = f"It starts {plan.words}." if plan and plan.schedule else "It starts when somebody asks for it."
+        when = f"It starts {plan.words}." if plan and plan.schedule else "It starts only on demand."
         return f"It has not run yet. {when}"
     if row.done is not None:
         return f"Run {last.id} is under way: {row.done:.0%} of the tasks known so far are done."
-    end = "brought all there was" if last.complete else f"is {last.state}"
+    end = "is complete" if last.complete else f"is {last.state}"
     return f"The last run, {last.id}, {end}: {last.records:,} records."
 
 
 def facts(spec: ImportSpec) -> list[tuple[str, str]]:
-    """The settings in force, as the configuration has them."""
+    """The settings in force."""
     found: list[tuple[str, Any]] = [
         ("account", spec.account),
-        ("sink", spec.sink or "the source's own options say where"),
+        ("sink", spec.sink or "set by the source's own options"),
         ("streams", ", ".join(spec.streams)),
         ("schedule", spec.schedule.text if spec.schedule else "on demand"),
         ("full_every", page_texts.duration(spec.full_every) if spec.full_every else "never by itself"),

@@ -28,7 +28,7 @@ def imports(asked: Asked) -> Shown:
 
 
 def context_of(rows: list[ImportRow], next_: str | None, prefix: str, *, first: bool) -> Shown:
-    """next_: the name to go on after."""
+    """next_: the name after which the next page begins."""
     return Shown(
         "imports",
         f"Imports {prefix}…" if prefix else "Imports",
@@ -44,5 +44,5 @@ def context_of(rows: list[ImportRow], next_: str | None, prefix: str, *, first: 
 
 
 def _before(prefix: str) -> str:
-    """The greatest text that is before all that begin like this, as far as a name can be it."""
+    """A text that sorts just before all names with this prefix."""
     return prefix[:-1] + chr(max(ord(prefix[-1]) - 1, 0)) + "\U0010ffff" if prefix else ""

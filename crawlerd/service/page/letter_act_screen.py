@@ -1,4 +1,4 @@
-"""What is asked before dead letters are retried or dropped: which ones, and how many."""
+"""The question before dead letters are retried or dropped, with the number of letters."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 DOES = {"retry": "retries", "drop": "drops"}
 WHAT = {
-    "retry": "Their tasks become ready again, with all their attempts. What fails again is a dead letter again.",
-    "drop": "They are given up for good: what they are about stays missing until a full run.",
+    "retry": "Their tasks become ready again, with all their attempts. "
+    "A task that fails again becomes a dead letter again.",
+    "drop": "They are dropped for good: the records that they would have brought stay missing until a full run.",
 }
 
 
@@ -36,7 +37,7 @@ retry, drop = partial(_asked, "retry"), partial(_asked, "drop")
 
 def nothing_to_do(act: LetterAct, which: LetterFilter) -> Shown:
     heading = f"Nothing to {act}"
-    detail = f"No dead letter matches ({which.text}): somebody may have dealt with them."
+    detail = f"No dead letter matches ({which.text}): they may have been retried or dropped already."
     return Shown("error", heading, {"heading": heading, "detail": detail, "links": [], "back": "/dead"})
 
 
@@ -45,7 +46,7 @@ def context_of(act: LetterAct, which: LetterFilter, count: LetterCount, back: st
     if count.more:
         heading = f"{act.capitalize()} {meant}?"
         some = f"at least {count.count:,}, counted among the newest {dead.MOST_READ:,}"
-        sentence = f"There are {some}; a narrower filter says how many. {WHAT[act]}"
+        sentence = f"There are {some}; use a narrower filter for the exact number. {WHAT[act]}"
     else:
         heading = f"{act.capitalize()} {how_many(count)}?"
         sentence = f"This {DOES[act]} {meant}. {WHAT[act]}"
@@ -56,7 +57,7 @@ def context_of(act: LetterAct, which: LetterFilter, count: LetterCount, back: st
         {
             "heading": heading,
             "problem": None,
-            "sentence": f"{sentence} What dies from now on is not meant.",
+            "sentence": f"{sentence} Letters that die from now on are not affected.",
             "path": f"/dead/{act}",
             "fixed": {**query_of(which), **expected, "through": str(count.through)},
             "fields": [
@@ -65,7 +66,7 @@ def context_of(act: LetterAct, which: LetterFilter, count: LetterCount, back: st
                     "label": "Why",
                     "value": "",
                     "required": act == "drop",
-                    "hint": "For whoever looks at the audit later." + ("" if act == "drop" else " It may be left out."),
+                    "hint": "Kept in the audit." + ("" if act == "drop" else " Optional."),
                 }
             ],
             "button": heading.removesuffix("?"),

@@ -27,7 +27,7 @@ def _letters(fields: Mapping[str, str]) -> dict[str, Any]:
         if (text := fields.get(name)) is None:
             continue
         if not is_number(text):
-            raise Refused(f"{name}: {text[:80]!r} is no whole number")
+            raise Refused(f"{name}: {text[:80]!r} is not a whole number")
         body[name] = int(text)
     return body
 
@@ -35,7 +35,8 @@ def _letters(fields: Mapping[str, str]) -> dict[str, Any]:
 def _begun(act: LetterAct, words: Mapping[str, str], answer: Any) -> str:
     doing = {"retry": "retries", "drop": "drops"}[act]
     total = answer["total"]
-    return f"Operation {answer['id']} {doing} {total:,} dead letter{'s' * (total != 1)}; it goes on when you leave."
+    what = f"{total:,} dead letter{'s' * (total != 1)}"
+    return f"Operation {answer['id']} {doing} {what}; it continues when you leave this page."
 
 
 FORMS = (

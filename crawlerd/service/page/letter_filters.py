@@ -1,4 +1,4 @@
-"""Which dead letters an address means, and back: in words, as a query, and as the API takes it."""
+"""Filters of dead letters: in words, as the query of an address, and as the API takes them."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ LABELS |= {"stream": "of stream", "group": "of group", "error": "with", "since":
 
 
 def filter_of(fields: Mapping[str, str]) -> LetterFilter:
-    """Of a query or a form; what is empty says nothing. Refused for what makes no sense."""
+    """The filter of a query or a form; empty fields are ignored. Raises Refused for an invalid filter."""
     wanted: dict[str, Any] = {name: value for name in FIELDS if (value := fields.get(name, "").strip())}
     if "ids" in wanted:
         wanted["ids"] = wanted["ids"].split(",")
     try:
         which = msgspec.convert(wanted, LetterFilter, strict=False)
     except msgspec.ValidationError as error:
-        raise Refused(f"this filter makes no sense: {error}") from None
+        raise Refused(f"this filter is not valid: {error}") from None
     dead.check(which)
     return which
 
 
 def query_of(which: LetterFilter) -> dict[str, str]:
-    """Of a filter; the same again by `filter_of`."""
+    """The query of a filter. `filter_of` makes the same filter of it."""
     said: dict[str, Any] = msgspec.to_builtins(which)
     return {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in said.items()}
 
 
 def words(which: LetterFilter) -> str:
-    """Such as " of import acme, with “HTTP 500”"; "" for all."""
+    """A filter in words, such as " of import acme, with “HTTP 500”"; "" for all letters."""
     return which.text if which.narrow else ""

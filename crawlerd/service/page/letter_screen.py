@@ -1,4 +1,4 @@
-"""One dead letter: what was tried, and what it asks for."""
+"""One dead letter: its attempts, and the arguments of its task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def letter(asked: Asked) -> Shown:
     wanted = int(asked.words["number"])
     found = asked.reader.dead_letter(wanted) if asked.reader else None
     if found is None:
-        raise Unknown(f"there is no dead letter {wanted}: it was retried or dropped, or there never was one")
+        raise Unknown(f"there is no dead letter {wanted}: it was retried or dropped, or never existed")
     return context_of(found, may_see_payload=asked.may_see_payloads)
 
 
@@ -36,7 +36,7 @@ def context_of(found: DeadLetter, *, may_see_payload: bool) -> Shown:
 
 
 def readable(payload: str) -> str:
-    """JSON on lines of its own; another text as it is."""
+    """JSON on several lines; other text unchanged."""
     try:
         return msgspec.json.format(payload.encode(), indent=2).decode()
     except msgspec.DecodeError:

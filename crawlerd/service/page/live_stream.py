@@ -1,6 +1,8 @@
-"""The event stream of a page: the parts of it that have changed, once a second at most. Pages that are the same for
-several people are made once, one at a time, and for a small part of the time: however many are open, importing goes
-on."""
+"""The event stream of a page: the parts of it that have changed, once a second at most.
+
+A page that is the same for several people is made only once. Pages are made one at a time, and only for a small part of
+the time, so that importing goes on however many are open.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,24 @@ from crawlerd.service.page.rendering import regions
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-EVERY = 1.0  # seconds between two messages of a stream, at least
-IDLE = 4.0  # times as long as a page took, no other is made
-MOST_IDLE = 5.0  # seconds for which none is made then, however long one took: the machine may have been busy
-AGAIN = 15.0  # seconds after which all parts are sent again: some may have been under the pointer
-SPOKEN = 60.0  # seconds between two verdicts that are read aloud, at least
+EVERY = 1.0  # least seconds between two messages of a stream
+IDLE = 4.0  # after a page was made, none is made for this many times as long as that took
+MOST_IDLE = 5.0  # but for this many seconds at most: the machine may only have been busy for a moment
+# after this many seconds all parts are sent again: some may not have been replaced, as they were under the pointer
+AGAIN = 15.0
+SPOKEN = 60.0  # least seconds between two verdicts that are read aloud
 
-_KEY = re.compile(r'name="key" value="[^"]*"')  # differs each time, and means nothing
+_KEY = re.compile(r'name="key" value="[^"]*"')  # differs each time without being a change
 _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 _SENTENCE = re.compile(r"<strong>(.*?)</strong>", re.DOTALL)
 _ROW = re.compile(r"^(import|run|letter|account)-\w+$")
 
 
 class Made(NamedTuple):
-    """
-    at: when; monotonic seconds.
-    parts: by the `id` of their elements.
+    """A page that was made.
+
+    at: when, in monotonic seconds.
+    parts: its parts, by the `id` of their elements.
     """
 
     at: float
@@ -42,7 +46,7 @@ class Made(NamedTuple):
 
 
 class LiveStreams:
-    """Used on the event loop."""
+    """The streams of all pages. Used on the event loop."""
 
     def __init__(self) -> None:
         self._made: dict[object, Made] = {}
@@ -51,7 +55,11 @@ class LiveStreams:
         self._free_at = 0.0
 
     async def messages(self, key: object, make: Callable[[], str]) -> AsyncIterator[bytes]:
-        """key: of those who see the same. make: the whole page, as it is now; on a thread."""
+        """The messages of one stream.
+
+        key: equal for people who see the same.
+        make: makes the whole current page; called on a thread.
+        """
         self._open[key] = self._open.get(key, 0) + 1
         sent = Sent()
         try:
@@ -82,17 +90,17 @@ class LiveStreams:
 
 
 class Sent:
-    """What one browser has. Pure."""
+    """What one browser has received. Pure."""
 
     def __init__(self) -> None:
         self._digests: dict[str, bytes] = {}
-        self._rows: set[str] | None = None  # that its page has
+        self._rows: set[str] | None = None  # the rows that its page has
         self._all_at = self._spoken_at = float("-inf")
         self._spoken = self._title = ""
         self._new = 0
 
     def message(self, made: Made) -> bytes:
-        """What differs, as one event; nothing when nothing does."""
+        """The differences as one event; empty if there are none."""
         rows = {name for name in made.parts if _ROW.match(name)}
         if self._rows is None:
             self._rows = rows
@@ -118,7 +126,7 @@ class Sent:
         return "".join(f"data: {line}\n" for line in lines).encode() + b"\n"
 
     def _aloud(self, made: Made) -> list[str]:
-        """The verdict, for those who hear the page; not the one that they have read already."""
+        """The verdict, for people who hear the page; empty if it was read already."""
         found = _SENTENCE.search(made.parts.get("verdict", ""))
         said = found[1] if found else ""
         if self._spoken_at == float("-inf"):

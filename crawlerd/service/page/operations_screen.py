@@ -1,4 +1,4 @@
-"""What is done to many dead letters at once, and how far it is."""
+"""Retries and drops of many dead letters, and their progress."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def context_of_one(found: OperationReport) -> Shown:
 
 
 def sentence(found: OperationReport) -> str:
-    """Such as "412 of 9,120 dead letters retried"."""
+    """The progress as text, such as "412 of 9,120 dead letters retried"."""
     said = f"{number(found.done)} of {number(found.total)} dead letters {DONE[found.act]}"
     if found.error:
         return f"{said}; {'it waits' if found.ended_at is None else 'it has failed'}: {found.error}"

@@ -1,4 +1,4 @@
-"""All at a glance: how it goes, what needs a look, and the imports."""
+"""Everything at a glance: the verdict, what needs a look, and the imports."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def context_of(
 
 
 def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble]]:
-    """Each with links to what it is about: a path, empty for none, and a text."""
+    """Each trouble with links to its subjects: a path ("" for no link) and a text."""
     found = []
     for trouble in list(troubles)[:MOST_REASONS]:
         about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
@@ -107,19 +107,19 @@ def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Tr
 
 
 def used(measured: Pulse) -> float | None:
-    """Of what the limits permit, how much is made."""
+    """The used share of the permitted requests; None if unknown."""
     if not measured.permitted or measured.requests is None:
         return None
     return min(1.0, measured.requests / measured.permitted)
 
 
 def strip(row: ImportRow) -> list[tuple[int, str, str]]:
-    """Of each of the last runs: its number, the class of its bar, and its state."""
+    """The last runs: of each, its number, the class of its bar, and its state."""
     return [(run.id, STRIP.get(run.state, "bad"), run.state) for run in row.last_runs]
 
 
 def by_minute(history: History) -> list[tuple[int, float | None, float | None]]:
-    """The chart as a table: minutes ago, and the means of what was sent and permitted."""
+    """The chart as a table: minutes ago, and the mean rates of sent and permitted requests."""
     sent, permitted = history.seconds("requests"), history.seconds("permitted")
     return [(ago, _mean(sent, ago), _mean(permitted, ago)) for ago in range(SECONDS // 60) if len(sent) > ago * 60]
 

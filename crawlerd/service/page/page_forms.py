@@ -1,5 +1,5 @@
-"""What people do by the page. Each form is a resource of the API, asked for as whoever has sent it; afterwards one is
-back where one was, with the filter as it was."""
+"""What people can do on the page. Each form sends a request to a resource of the API, as the person who submitted it.
+Afterwards the browser returns to the same page and filter."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ if TYPE_CHECKING:
 
     from crawlerd.service.web.context import PageContext
 
-MOST_NOTES = 100  # sentences about what was done, that nobody may have read yet
+MOST_NOTES = 100  # how many notes about what was done are kept until somebody reads them
 OK = range(200, 300)
 
 
 @dataclass(frozen=True)
 class Form:
-    """
-    path: that it is sent to, as starlette has it.
+    """A form.
+
+    path: the path it is sent to, in the form that starlette uses.
     place: its entry in the navigation.
-    method, target: of the resource; target below the API's root, with the words of the path in braces.
-    body: of the resource, by what the form has and the words of the path; Refused says what is missing.
-    said: what was done, by the words of the path and the answer.
+    method, target: of the resource; the target is below the API's root, with the words of the path in braces.
+    body: makes the body for the resource, from the form's fields and the words of the path. Raises Refused if something
+        is missing.
+    said: a sentence about what was done, made from the words of the path and the answer.
     """
 
     path: str
@@ -53,7 +55,7 @@ class Form:
 
 class Forms:
     def __init__(self, context: PageContext, failed: Callable[..., Response]) -> None:
-        """failed: the page that says what is wrong: of a request, a place, an error and a status."""
+        """failed: makes the page for an error, from the request, the place, the error and a status."""
         self._context, self._failed = context, failed
         self._notes: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
@@ -64,7 +66,7 @@ class Forms:
         return [Route(form.path, partial(self._sent, form), methods=["POST"], name=form.path) for form in FORMS]
 
     def note(self, number: str | None) -> str | None:
-        """What was done last, for the page that one is back on."""
+        """What was done last, for the page to which the browser returns."""
         with self._lock:
             return self._notes.get(number) if number else None
 
@@ -99,14 +101,14 @@ class Forms:
 
 
 def local(target: str) -> str:
-    """A path and a query of this page, "/" for all else: a form never leads to another host."""
+    """A path and a query of this page; "/" for anything else, so that a form never leads to another host."""
     parts = urlsplit(target)
     clean = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
     return target if clean and not parts.scheme and not parts.netloc else "/"
 
 
 def with_note(target: str, number: str) -> str:
-    """Of a target, one that has the note."""
+    """A path that shows the note."""
     parts = urlsplit(target)
     query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "note"]
     return f"{parts.path}?{urlencode([*query, ('note', number)])}"

@@ -1,4 +1,4 @@
-"""Looks at the counters once a second, for the charts: on one thread, which ends with the page."""
+"""Reads the counters once a second for the charts, on one thread that ends with the page."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class PageSampler:
     def _memory(self) -> float:
         resident = 0
         for pid in [os.getpid(), *self._engine.dispatcher.worker_pids.copy().values()]:
-            with suppress(OSError, IndexError):  # it is gone
+            with suppress(OSError, IndexError):  # the process is gone
                 resident += usage(pid)[1]
         return resident
 
     def _free(self) -> float | None:
-        """Of the fullest disk that anything is written to."""
+        """Free bytes of the fullest disk that is written to."""
         places = {self._engine.settings.daemon.state_dir}
         places.update(sink.database.parent for sink in self._engine.settings.sinks.copy().values())
         found = []

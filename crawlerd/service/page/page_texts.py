@@ -1,4 +1,4 @@
-"""How the page writes numbers, times and texts. Pure: whatever an API has sent comes out harmless, and cut."""
+"""How the page writes numbers, times and texts. Pure. Text from an API is escaped and cut."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 MOST_TEXT = 400  # characters of a text, unless a template asks for more
-MOST_BLOCK = 20_000  # characters of a text on lines of its own
+MOST_BLOCK = 20_000  # characters of a text of several lines
 NOTHING = "–"  # noqa: RUF001 - an en dash
 YEAR = 365 * 86_400.0
-SOON = 4 * 3_600.0  # seconds that a time to come is told in
+SOON = 4 * 3_600.0  # times less than this many seconds away are shown as a duration
 UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
-# The sign and the class of a state: neither a color nor a sign alone says it.
+# The sign and the class of a state, so that color is never the only difference.
 SIGNS: dict[str, tuple[str, str]] = {
     "running": ("▶", "go"),
     "importing": ("▶", "go"),
@@ -68,7 +68,8 @@ WORDS: dict[str, str] = {
 
 
 def safe(value: object) -> object:
-    """Of each value that a template writes: texts are cut and escaped, nothing is a dash, the rest stays."""
+    """Applied to each value that a template writes: texts are escaped and cut, None becomes a dash, other values are
+    unchanged."""
     if value is None:
         return NOTHING
     if isinstance(value, str) and not isinstance(value, Markup):
@@ -77,26 +78,26 @@ def safe(value: object) -> object:
 
 
 def cut(text: str, most: int) -> str:
-    """On one line, at most that many characters."""
+    """The text on one line, with at most `most` characters."""
     line = " ".join(text[: 4 * most].split())
     clean = shown(line[: most + 1])
     return clean if len(clean) <= most and len(text) <= 4 * most else f"{clean[: most - 1]}…"
 
 
 def block(text: str, most: int = MOST_BLOCK) -> Markup:
-    """With its lines as they are."""
+    """The text with its lines, and with at most `most` characters."""
     lines = [shown(line.expandtabs(4)) for line in text[:most].splitlines()]
     more = f"\n… {len(text) - most:,} more characters" if len(text) > most else ""
     return Markup("{}{}").format("\n".join(lines), more)
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """Such as 9,812,440."""
+    """A number as text, such as 9,812,440."""
     return NOTHING if value is None else f"{value:,.{digits}f}"
 
 
 def rate(value: float | None) -> str:
-    """Per second, with three figures that say something."""
+    """A rate per second as text, with three significant digits."""
     if value is None:
         return NOTHING
     digits = 0 if value >= 100 or value == round(value) else 1 if value >= 1 else 2
@@ -108,7 +109,7 @@ def percent(share: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Two units at most, such as "1 h 11 min"."""
+    """A duration as text with at most two units, such as "1 h 11 min"."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -131,7 +132,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes, in powers of 1,000."""
+    """Bytes as text, in powers of 1,000."""
     if count is None:
         return NOTHING
     for unit in ("B", "kB", "MB", "GB", "TB"):
@@ -142,7 +143,8 @@ def size(count: float | None) -> str:
 
 
 def time(seconds: float | None, now: float, zone: tzinfo | None = None) -> Markup | str:
-    """With as much of the date as it takes; exactly, with its zone, on hovering and for programs."""
+    """A time, with as much of the date as is needed. The full time with its zone is shown on hovering, and is there for
+    programs."""
     if seconds is None:
         return NOTHING
     at, today = _at(seconds, zone), _at(now, zone)
@@ -154,12 +156,12 @@ def time(seconds: float | None, now: float, zone: tzinfo | None = None) -> Marku
 
 
 def ago(seconds: float | None, now: float, zone: tzinfo | None = None) -> Markup | str:
-    """How long it has been."""
+    """How long ago a time was."""
     return NOTHING if seconds is None else _element(_at(seconds, zone), duration(max(1.0, round(now - seconds))))
 
 
 def until(seconds: float | None, now: float, zone: tzinfo | None = None) -> Markup | str:
-    """In how long, or at what time where that is more than a few hours."""
+    """In how long a time comes, or the time itself if it is more than a few hours away."""
     if seconds is None or seconds - now > SOON:
         return time(seconds, now, zone)
     left = seconds - now
@@ -173,19 +175,19 @@ def _element(at: datetime, text: str) -> Markup:
 
 
 def sign(state: str) -> Markup:
-    """A state, with its sign and its color."""
+    """A state with its sign and its color."""
     mark, kind = SIGNS.get(state.split(":", 1)[0], ("○", "dim"))
     word = WORDS.get(state, state)
     return Markup('<span class="s {}"><i aria-hidden="true">{}</i> {}</span>').format(kind, mark, cut(word, 60))
 
 
 def digest(name: str) -> str:
-    """A name as a part of an `id`."""
+    """A name, for use in an `id`."""
     return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def segment(name: str) -> str:
-    """A name as a part of a path."""
+    """A name, for use in a path."""
     return quote(name, safe="", errors="replace")
 
 

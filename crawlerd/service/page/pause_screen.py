@@ -1,4 +1,4 @@
-"""What is asked before something is paused: why, and for how long."""
+"""The question before something is paused: why, and for how long."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from crawlerd.service.page.asked import Asked
 
 WHAT = {
-    "account": "Nothing more of it starts, in any import",
-    "import": "Nothing more of its runs starts, and no run by its schedule",
-    "bucket": "Nothing more of this bucket starts; the rest of the account goes on",
-    "source": "Nothing more of any account of it starts",
+    "account": "No more of its tasks start, in any import",
+    "import": "No more tasks of its runs start, and no run starts by its schedule",
+    "bucket": "No more tasks of this bucket start; the rest of the account continues",
+    "source": "No more tasks of any of its accounts start",
 }
 
 
 def pause(asked: Asked) -> Shown:
     kind, name = asked.query.get("kind", ""), asked.query.get("name", "")
     if kind not in get_args(Pausable) or not name:
-        detail = "Say what is to be paused: an import, an account, a bucket or a source, by its name."
+        detail = "Choose what to pause: an import, an account, a bucket or a source, by its name."
         return Shown("error", "Nothing to pause", {"heading": "Nothing to pause", "detail": detail, "links": []})
     return context_of(kind, name, local(asked.query.get("back", "/")))
 
@@ -47,7 +47,7 @@ def context_of(kind: str, name: str, back: str) -> Shown:
             "path": f"/pause/{kind}/{segment(name)}",
             "fixed": {},
             "fields": [
-                {"name": "reason", "label": "Why", "value": "", "required": True, "hint": "For whoever wonders."},
+                {"name": "reason", "label": "Why", "value": "", "required": True, "hint": "Kept in the audit."},
                 {
                     "name": "for",
                     "label": "For how long",
@@ -64,7 +64,7 @@ def context_of(kind: str, name: str, back: str) -> Shown:
 
 
 def wanted(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What the API is asked for."""
+    """The body of the request to the API."""
     until = None
     if text := fields.get("for", "").strip():
         try:
@@ -83,7 +83,7 @@ def _tried(words: Mapping[str, str], answer: Any) -> str:
     return f"{_TRIALS[answer['state']].format(answer['name'])}: {answer['text']}."
 
 
-# By the state of a trial.
+# By the outcome of a trial.
 _TRIALS = {
     "works": "The key of {} works",
     "refused": "The API refuses the key of {}",
@@ -101,7 +101,7 @@ FORMS = (
         "DELETE",
         "/pauses/{kind}/{name}",
         lambda fields: {},
-        lambda words, answer: f"{words['kind'].capitalize()} {words['name']} goes on.",
+        lambda words, answer: f"{words['kind'].capitalize()} {words['name']} is resumed.",
     ),
     Form(
         "/accounts/{name:path}/test",

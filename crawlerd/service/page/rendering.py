@@ -1,4 +1,5 @@
-"""The templates, and what they may call. Everything that they write is escaped and cut, unless it is markup of ours."""
+"""The templates, and the functions that they may call. Everything that they write is escaped and cut, except markup
+made here."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "crawlerd.service.page"
 STYLES, SCRIPTS = "static", "vendor"
-FILES = {  # by the name that browsers ask for
+FILES = {  # by the name that browsers request
     "style.css": (STYLES, "text/css; charset=utf-8"),
     "page.js": (STYLES, "text/javascript; charset=utf-8"),
     "icon.svg": (STYLES, "image/svg+xml"),
@@ -33,7 +34,7 @@ FILES = {  # by the name that browsers ask for
 }
 
 
-COMMANDS = (  # that the page does by itself: the path and the words of a link to it
+COMMANDS = (  # commands that the page can do itself: the path of a link and its words
     (re.compile(r"crawlerd dead list --import (\S+)"), "/dead?import=", "look at them"),
     (re.compile(r"crawlerd dead show (\d+)"), "/dead/", "look at it"),
     (re.compile(r"crawlerd run show (\d+)"), "/runs/", "look at the run"),
@@ -44,13 +45,13 @@ COMMANDS = (  # that the page does by itself: the path and the words of a link t
 
 @cache
 def asset(name: str) -> bytes:
-    """KeyError for one that there is not."""
+    """The content of a file. Raises KeyError if there is none of that name."""
     return resources.files(PACKAGE).joinpath(FILES[name][0], name).read_bytes()
 
 
 @cache
 def asset_path(name: str) -> str:
-    """It changes with the content, so that browsers may keep it."""
+    """Its path, which changes with the content, so that browsers may cache it."""
     return f"/assets/{hashlib.sha256(asset(name)).hexdigest()[:12]}/{name}"
 
 
@@ -90,7 +91,10 @@ def environment() -> Environment:
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """template: its name, without the ending."""
+    """Renders a template.
+
+    template: its name without suffix.
+    """
     return environment().get_template(f"{template}.html").render(values)
 
 
@@ -98,8 +102,8 @@ REGION = re.compile(r"<!--\[([\w-]+)-->(.*?)<!--\1\]-->", re.DOTALL)
 
 
 def regions(body: str) -> dict[str, str]:
-    """The parts of a page that change by themselves, by the `id` of each one's element. Nothing else can look like the
-    marks around them, since all texts are escaped."""
+    """The parts of a page that are updated automatically, by the `id` of their elements. Only markup of ours can look
+    like the marks around them, since all texts are escaped."""
     return {found[1]: found[2].strip() for found in REGION.finditer(body)}
 
 
@@ -115,9 +119,9 @@ def _timed(
 
 @pass_context
 def _link(context: Context, path: str, **query: object) -> Markup:
-    """Below the path that a proxy has for the page. Never cut: a filter that is cut means more.
+    """A path below the root at which a proxy serves the page. It is never cut: a filter that was cut would match more.
 
-    query: what is None or "" is left out.
+    query: parameters; None and "" are left out.
     """
     wanted = {key.rstrip("_"): value for key, value in query.items() if value not in (None, "")}
     return escape(f"{context['root']}{path}" + (f"?{urlencode(wanted)}" if wanted else ""))
@@ -125,7 +129,8 @@ def _link(context: Context, path: str, **query: object) -> Markup:
 
 @pass_context
 def _told(context: Context, text: str) -> Markup:
-    """A sentence for the terminal, for a page: a command that shows something is a link to the same here."""
+    """A sentence written for the terminal, as the page shows it: commands that show something become links to the same
+    on the page."""
     parts = str(page_texts.safe(plain_error(text))).split("`")
     if len(parts) % 2 == 0:
         return escape("`".join(parts))

@@ -1,4 +1,4 @@
-"""One run: how far it is, what limits it, what it brought and what it cost."""
+"""One run: its progress, what limits it, what it imported and what it cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def run(asked: Asked) -> Shown:
 
 
 def context_of(found: RunDetail, rates: Mapping[int, float], limit: float | None, now: float) -> Shown:
-    """rates: requests per second of runs under way. limit: what its account's limits permit."""
+    """rates: requests per second of runs under way.
+    limit: requests per second that its account's limits permit.
+    """
     report = found.run
     waits = next(iter(found.waits.waits), None)
     under_way = report.state == "running"
@@ -69,7 +71,7 @@ def context_of(found: RunDetail, rates: Mapping[int, float], limit: float | None
 
 
 def sentence(found: RunDetail, rate: float | None, limit: float | None, now: float) -> str:
-    """Where the run stands, what limits it, and what is wrong."""
+    """The progress of the run, what limits it, and what is wrong."""
     report = found.run
     tasks = report.ready + report.delayed + report.waiting
     dead = counted(report.dead, "dead letter")
@@ -99,10 +101,8 @@ def sentence(found: RunDetail, rate: float | None, limit: float | None, now: flo
 
 def _ended(report: RunReport) -> str:
     if report.complete:
-        return "brought all there was"
-    return {"failed": "failed", "completed with dead letters": "ended"}.get(
-        report.state, "ended, and something is missing"
-    )
+        return "completed"
+    return {"failed": "failed", "completed with dead letters": "ended"}.get(report.state, "ended, but not complete")
 
 
 def tone(report: RunReport, reason: Reason | None) -> str:
@@ -119,7 +119,7 @@ def about(report: RunReport) -> list[str]:
 
 
 def stream_state(line: StreamLine, report: RunReport) -> tuple[str, str]:
-    """A word, and what is to say about it."""
+    """A word for the state of a stream, and a remark."""
     facts = line.facts
     note = plain_error(facts.reason or facts.note or "")
     if facts.denied:

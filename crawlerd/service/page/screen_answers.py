@@ -1,4 +1,4 @@
-"""A screen as an answer to a request, and the files that it loads."""
+"""A screen as the answer to a request, and the files that it loads."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ log = logging.getLogger(__name__)
 HTML = "text/html; charset=utf-8"
 
 HEADINGS = {
-    404: "There is nothing here",
-    409: "That has changed meanwhile",
-    503: "Not now",
+    404: "Not found",
+    409: "Changed in the meantime",
+    503: "Not possible now",
     504: "No answer in time",
 }
 NO_ANSWER = "the daemon's dispatcher does not answer; see its log, and restart it: nothing is lost"
 A_YEAR = "public, max-age=31536000, immutable"
-LIVE = "crawlerd-live"  # the cookie that remembers that somebody wants a page that stands still
+LIVE = "crawlerd-live"  # the cookie that remembers that a person wants no automatic updates
 
 
 class Pages:
-    """One daemon's."""
+    """The pages of one daemon."""
 
     def __init__(self, context: PageContext) -> None:
         self._context = context
@@ -114,7 +114,7 @@ class Pages:
         return Response(body, shown.status, media_type=HTML)
 
     def values(self, request: Request, place: str, shown: Shown, now: float, *, live: bool) -> dict[str, object]:
-        """All that a template gets."""
+        """All values for a template."""
         root = request.scope.get("root_path", "")
         query = {key: value for key, value in request.query_params.items() if key not in ("live", "note")}
         back = quote(request.url.path.removeprefix(root), safe="/:@") + (f"?{urlencode(query)}" if query else "")
@@ -147,13 +147,16 @@ class Pages:
     def _failed(
         self, request: Request, place: str, error: Exception, status: int | None = None, back: str = ""
     ) -> Response:
-        """back: where the link leads, by default to the page itself."""
+        """The page about an error.
+
+        back: where the link leads; "" for the page itself.
+        """
         if status is None:
             status = 404 if isinstance(error, Unknown) else 400 if isinstance(error, (Refused, ValueError)) else 503
         heading = {
-            404: "There is nothing here",
-            409: "That has changed meanwhile",
-            503: "Not now",
+            404: "Not found",
+            409: "Changed in the meantime",
+            503: "Not possible now",
             504: "No answer in time",
         }.get(status, "That cannot be done")
         values: dict[str, object] = {"heading": heading, "detail": _sentence(str(error)), "links": []}
@@ -168,7 +171,7 @@ class Pages:
         return response
 
     async def _live(self, request: Request) -> Response:
-        """What changes of the page whose path and query is `at`."""
+        """The updates of the page whose path and query is `at`."""
         parts = urlsplit(local(request.query_params.get("at", "/")))
         if (found := self._live_screen(request, parts.path)) is None:
             return Response("there is no such page\n", 404)
@@ -197,7 +200,7 @@ class Pages:
         return self._failed(request, "", Unknown(f"there is no page {request.url.path[:200]}"))
 
     def _live_screen(self, request: Request, path: str) -> tuple[Screen, dict[str, str]] | None:
-        """With the words of the path."""
+        """The screen at a path, with the words of the path; None if there is none."""
         for screen, route in self._live_routes:
             match, child = route.matches({**request.scope, "path": unquote(path), "root_path": ""})
             if match is Match.FULL:
@@ -216,12 +219,12 @@ def _sentence(text: str) -> str:
 
 
 def _banner(engine: Engine) -> str | None:
-    """What nobody who looks at a screen may miss; None for nothing."""
+    """What everybody who looks at a screen must see; None for nothing."""
     if engine.dispatcher.draining:
         count = agreeing(engine.dispatcher.leased, "task", "are")
         return (
-            f"The daemon is stopping: {count} still under way. Nothing is lost; what is left goes on at the next start."
+            f"The daemon is stopping: {count} still under way. Nothing is lost; the rest continues at the next start."
         )
     if problem := health(engine):
-        return f"The daemon is stuck: {problem}. Its log says more; a restart loses nothing."
+        return f"The daemon is stuck: {problem}. See its log; nothing is lost by a restart."
     return None

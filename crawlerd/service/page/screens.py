@@ -11,7 +11,7 @@ from crawlerd.service.page.overview_screen import overview
 from crawlerd.service.page.run_screen import run
 from crawlerd.service.page.runs_screen import runs
 
-# The letter after `g` that leads there is the first of the place.
+# After the key `g`, the first letter of a place goes there.
 PLACES = (
     ("overview", "/", "Overview"),
     ("imports", "/imports", "Imports"),

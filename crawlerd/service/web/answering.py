@@ -1,4 +1,4 @@
-"""Answers: problems as of RFC 9457, and the headers that each answer has."""
+"""Answers: problems as in RFC 9457, and the headers that each answer has."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def problem_body(status: int, title: str, detail: str) -> bytes:
 
 
 def problem_answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """detail: what is wrong, and what to do."""
+    """An answer about a problem.
+
+    status: of HTTP.
+    detail: what is wrong, and what to do.
+    headers: further headers.
+    """
     body = problem_body(status, http.HTTPStatus(status).phrase, detail)
     return Response(body, status, headers, PROBLEM)

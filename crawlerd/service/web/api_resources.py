@@ -1,6 +1,6 @@
-"""All resources of the API, with their types: what the OpenAPI document is made from.
+"""All resources of the API, with their types. The OpenAPI document is made from this list.
 
-A test compares this list with what is answered.
+A test compares the list with what is answered.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ BY_NAME = {"after": str, **LIMIT}
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    kind: one that its source takes from outside.
-    args: as of its kind.
+    """A task to submit.
+
+    kind: a kind of task that its source accepts from outside.
+    args: the arguments for this kind.
     """
 
     kind: str
@@ -67,20 +68,21 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tasks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `TasksRequest` reads."""
+    """The body that `TasksRequest` reads."""
 
     tasks: Annotated[list[Task], msgspec.Meta(min_length=1, max_length=MOST)]
 
 
 class Resource(NamedTuple):
-    """
-    path: below the root of the API; a word in braces is any.
+    """A resource of the API.
+
+    path: below the root of the API; a word in braces stands for any value.
     text: what it does, or is.
-    answer: the type of what comes when all went well; None for null.
-    body: the type of what is sent.
-    query: types by name; of a Struct, each of its fields that is no list.
-    needs_body: without a body, it is not done.
-    status: when all went well.
+    answer: the type of the answer on success; None for null.
+    body: the type of the request's body.
+    query: types by parameter; of a Struct, each field that is not a list.
+    needs_body: a request without a body is refused.
+    status: the status on success.
     tagged: it has an ETag, or takes If-Match.
     """
 
@@ -95,7 +97,7 @@ class Resource(NamedTuple):
     tagged: bool = False
 
 
-WORDS: dict[str, Any] = {  # the types of words in braces; the others are text
+WORDS: dict[str, Any] = {  # the types of words in braces; all others are text
     "run": int,
     "letter": int,
     "operation": int,
@@ -103,54 +105,106 @@ WORDS: dict[str, Any] = {  # the types of words in braces; the others are text
     "kind": Pausable,
 }
 RESOURCES = (
-    Resource("GET", "info", "Which daemon it is.", Info),
-    Resource("GET", "health", "Whether it is alive, and can import.", Health),
-    Resource("GET", "status", "The state at a glance.", StatusReport),
-    Resource("GET", "overview", "The imports that need a look, and what has happened since.", OverviewReport),
-    Resource("GET", "top", "What is busy now.", TopReport),
+    Resource("GET", "info", "The daemon's version and process.", Info),
+    Resource("GET", "health", "Whether the daemon is alive, and can import.", Health),
+    Resource("GET", "status", "The state of imports and accounts at a glance.", StatusReport),
+    Resource("GET", "overview", "The imports that need a look, and what has happened since yesterday.", OverviewReport),
+    Resource("GET", "top", "Accounts by backlog, runs with their estimated ends, and the last errors.", TopReport),
     Resource("GET", "why/{subject}/{name}", "Why something waits, and until when.", Why),
-    Resource("GET", "about", "Its files and disks, and what it is made of.", About),
+    Resource("GET", "about", "The daemon's files and disks, and the packages it uses.", About),
     Resource("GET", "config", "The settings in force, without secrets.", Config),
     Resource("POST", "config/reload", "Reads the configuration file again.", Reloaded),
-    Resource("GET", "reload", "Which configuration is in force.", InForce),
-    Resource("POST", "reload", "The same as config/reload.", Reloaded),
+    Resource(
+        "GET", "reload", "The configuration in force: when it was read, and what is wrong or needs a restart.", InForce
+    ),
+    Resource("POST", "reload", "Reads the configuration file again; same as config/reload.", Reloaded),
     Resource("GET", "schedule", "When imports start next.", list[ScheduleReport], query={"import": str, "next": int}),
     Resource("GET", "imports", "The imports, by name.", Imports, query=BY_NAME),
     Resource("GET", "imports/{name}", "One import.", ImportLine),
-    Resource("GET", "imports/{name}/plan", "What a run would do.", Plan, query=RunRequest),
-    Resource("GET", "imports/{name}/runs", "Its runs, the newest first.", Runs, query=RunsRequest),
-    Resource("POST", "imports/{name}/run", "Starts it now.", RunStarted, RunRequest, needs_body=False),
+    Resource(
+        "GET", "imports/{name}/plan", "What a run would read, and how long it would take.", Plan, query=RunRequest
+    ),
+    Resource("GET", "imports/{name}/runs", "The runs of an import, the newest first.", Runs, query=RunsRequest),
+    Resource("POST", "imports/{name}/run", "Starts a run of an import now.", RunStarted, RunRequest, needs_body=False),
     Resource("POST", "imports/{name}/tasks", "Submits tasks: all of them, or none.", TasksSubmitted, Tasks),
     Resource(
-        "GET", "imports/{name}/syncpoints", "How far it has come.", SyncPoints, query={"streams": str}, tagged=True
+        "GET",
+        "imports/{name}/syncpoints",
+        "The sync points of an import.",
+        SyncPoints,
+        query={"streams": str},
+        tagged=True,
     ),
-    Resource("PUT", "imports/{name}/syncpoints", "Changes that.", SyncPointsChanged, SyncPointsRequest, tagged=True),
+    Resource(
+        "PUT",
+        "imports/{name}/syncpoints",
+        "Changes sync points of an import.",
+        SyncPointsChanged,
+        SyncPointsRequest,
+        tagged=True,
+    ),
     Resource("GET", "runs", "The runs, the newest first.", Runs, query=RunsRequest),
     Resource("GET", "runs/{run}", "One run.", RunDetail),
-    Resource("GET", "runs/{run}/streams", "What it has brought, by stream.", list[StreamLine]),
-    Resource("GET", "runs/{run}/kinds", "Its tasks, by kind.", list[KindFigures]),
-    Resource("GET", "runs/{run}/slowest", "Its slowest tasks.", list[SlowTask]),
-    Resource("POST", "runs/{run}/cancel", "Ends it.", Cancelled, CancelRequest),
-    Resource("POST", "runs/{run}/retry", "Retries its dead letters.", RunRetried),
-    Resource("POST", "runs/{run}/drop", "Ends it and forgets it.", Dropped, DropRequest),
+    Resource("GET", "runs/{run}/streams", "What a run has imported, by stream.", list[StreamLine]),
+    Resource("GET", "runs/{run}/kinds", "The tasks of a run, by kind.", list[KindFigures]),
+    Resource("GET", "runs/{run}/slowest", "The slowest tasks of a run.", list[SlowTask]),
+    Resource("POST", "runs/{run}/cancel", "Cancels a run.", Cancelled, CancelRequest),
+    Resource("POST", "runs/{run}/retry", "Retries the dead letters of a run.", RunRetried),
+    Resource("POST", "runs/{run}/drop", "Ends a run and forgets it.", Dropped, DropRequest),
     Resource("GET", "accounts", "The accounts, and what they wait for.", Accounts, query=AccountsRequest),
     Resource("GET", "accounts/{name}", "One account.", Account),
-    Resource("POST", "accounts/{name}/test", "Tries its key.", AccountTrial, TrialRequest, needs_body=False),
-    Resource("PUT", "accounts/{name}/limit", "Lowers its limits for a time.", LimitNote, LimitRequest),
-    Resource("DELETE", "accounts/{name}/limit", "Ends that.", None, query={"bucket": str}),
-    Resource("GET", "dead", "Dead letters that match.", list[DeadLetter], query=(LetterFilter, BY_NUMBER)),
-    Resource("GET", "dead/newest", "The same, the newest first.", LetterPage, query=(LetterFilter, BEFORE)),
-    Resource("GET", "dead/count", "How many match, as far as that is quick.", LetterCount, query=LetterFilter),
+    Resource(
+        "POST",
+        "accounts/{name}/test",
+        "Tests the key of an account with one request.",
+        AccountTrial,
+        TrialRequest,
+        needs_body=False,
+    ),
+    Resource("PUT", "accounts/{name}/limit", "Lowers the limits of an account for a time.", LimitNote, LimitRequest),
+    Resource("DELETE", "accounts/{name}/limit", "Removes lowered limits.", None, query={"bucket": str}),
+    Resource(
+        "GET",
+        "dead",
+        "Dead letters that match a filter.",
+        list[DeadLetter],
+        query=(LetterFilter, BY_NUMBER),
+    ),
+    Resource(
+        "GET",
+        "dead/newest",
+        "Dead letters that match a filter, the newest first.",
+        LetterPage,
+        query=(LetterFilter, BEFORE),
+    ),
+    Resource(
+        "GET",
+        "dead/count",
+        "How many dead letters match; only the newest are counted if there are very many.",
+        LetterCount,
+        query=LetterFilter,
+    ),
     Resource("GET", "dead/groups", "Dead letters by their failure.", list[DeadGroup], query={"import": str, **LIMIT}),
     Resource("GET", "dead/{letter}", "One dead letter.", DeadLetter),
-    Resource("POST", "dead/retry", "Retries all that match.", OperationReport, LettersRequest, status=202),
-    Resource("POST", "dead/drop", "Drops all that match.", OperationReport, LettersRequest, status=202),
-    Resource("GET", "operations", "What is done to many dead letters.", list[OperationReport], query=BY_NUMBER),
-    Resource("GET", "operations/{operation}", "One of them.", OperationReport),
-    Resource("POST", "operations/{operation}/cancel", "Stops it; what is done stays done.", OperationReport),
+    Resource(
+        "POST",
+        "dead/retry",
+        "Retries all dead letters that match a filter.",
+        OperationReport,
+        LettersRequest,
+        status=202,
+    ),
+    Resource(
+        "POST", "dead/drop", "Drops all dead letters that match a filter.", OperationReport, LettersRequest, status=202
+    ),
+    Resource("GET", "operations", "Retries and drops of many dead letters.", list[OperationReport], query=BY_NUMBER),
+    Resource("GET", "operations/{operation}", "One operation.", OperationReport),
+    Resource(
+        "POST", "operations/{operation}/cancel", "Cancels an operation; what it has done is kept.", OperationReport
+    ),
     Resource("GET", "pauses", "What is paused, by whom and why.", list[PauseNote]),
     Resource("POST", "pauses", "Pauses imports, accounts, buckets or sources.", list[PauseNote], PauseRequest),
-    Resource("DELETE", "pauses/{kind}/{name}", "Resumes one.", list[PauseNote]),
+    Resource("DELETE", "pauses/{kind}/{name}", "Resumes an import, account, bucket or source.", list[PauseNote]),
     Resource(
         "GET",
         "audit",
@@ -158,10 +212,10 @@ RESOURCES = (
         list[Act],
         query=ACTS,
     ),
-    Resource("GET", "backup", "The latest backup that was asked for here.", BackupProgress | None),
-    Resource("POST", "backup", "Makes one.", BackupProgress, BackupRequest, status=202),
-    Resource("GET", "forget", "What was forgotten last.", Forgot | None),
-    Resource("POST", "forget", "Deletes for good.", Forgot | None, ForgetRequest, status=202),
-    Resource("POST", "notify/test", "Sends a test message to people.", NotifyTrials),
-    Resource("GET", "events", "What happens, as it happens.", Happening, query={"kinds": str}),
+    Resource("GET", "backup", "The latest backup that was requested here.", BackupProgress | None),
+    Resource("POST", "backup", "Makes a backup.", BackupProgress, BackupRequest, status=202),
+    Resource("GET", "forget", "The latest deletion by POST forget.", Forgot | None),
+    Resource("POST", "forget", "Deletes imported data for good.", Forgot | None, ForgetRequest, status=202),
+    Resource("POST", "notify/test", "Sends a test message through each hook.", NotifyTrials),
+    Resource("GET", "events", "Events as they happen.", Happening, query={"kinds": str}),
 )

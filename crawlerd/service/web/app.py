@@ -1,4 +1,4 @@
-"""What is answered at which address: metrics and health, the API, the page."""
+"""Which address is answered by what: metrics and health, the API, the page."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from crawlerd.service.web.callers import Callers, Listener
     from crawlerd.service.web.context import PageContext
 
-ASSETS = "/assets/"  # style sheets and scripts, which tell nothing
+ASSETS = "/assets/"  # style sheets and scripts, which have no secrets
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crawlerd"'}
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 
 
 def application(context: PageContext, metrics: Metrics, callers: Callers, listener: Listener) -> ASGIApp:
-    """Of one listener."""
+    """The application behind one listener."""
     routes: list[BaseRoute] = [
         *_Open(context, metrics).routes(),
         Route(f"{ROOT}events", _events(context), methods=["GET"]),
@@ -51,7 +51,7 @@ def application(context: PageContext, metrics: Metrics, callers: Callers, listen
 
 
 def router(routes: list[BaseRoute]) -> ASGIApp:
-    """Answers what goes wrong with problems."""
+    """A router that answers errors with problems."""
     app = Starlette(
         routes=routes, exception_handlers={404: _problem, 405: _problem, 500: _fault, TooManyFailures: _too_many}
     )
@@ -60,7 +60,7 @@ def router(routes: list[BaseRoute]) -> ASGIApp:
 
 
 class _Known:
-    """Lets in whoever may look: `state.caller` of the request tells who that is."""
+    """Lets in people who may look. `state.caller` of the request says who they are."""
 
     def __init__(self, app: ASGIApp, callers: Callers, listener: Listener) -> None:
         self._app, self._callers, self._listener = app, callers, listener
@@ -93,7 +93,7 @@ class _Known:
 
 
 def _strangers_text(name: str) -> str:
-    who = f"{name} is not the daemon's user" if name else "it cannot be told who you are"
+    who = f"{name} is not the daemon's user" if name else "it is unknown who you are"
     return (
         f"{who}: write an admin_token in the configuration, or ask over the daemon's socket "
         "(`ssh -L 9464:SOCKET HOST` takes a browser there)"
@@ -101,7 +101,7 @@ def _strangers_text(name: str) -> str:
 
 
 class _Open:
-    """What monitoring asks for."""
+    """The addresses for monitoring."""
 
     def __init__(self, context: PageContext, metrics: Metrics) -> None:
         self._engine, self._metrics = context.engine, metrics
@@ -143,7 +143,7 @@ def _events(context: PageContext) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         kinds = [each for each in request.query_params.get("kinds", "").split(",") if each]
         if wrong := sorted(set(kinds) - set(get_args(Kind))):
-            return problem_answer(400, f"kinds: {wrong[0]} is none of {', '.join(get_args(Kind))}")
+            return problem_answer(400, f"kinds: {wrong[0]} is not a kind; use {', '.join(get_args(Kind))}")
         return context.stream(request, context.happenings.messages(request.headers.get("last-event-id"), kinds))
 
     return answer
@@ -177,7 +177,7 @@ async def _too_many(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    """Of ours; the guard logs it."""
+    """A fault in crawlerd; the guard logs it."""
     return problem_answer(500, f"{type(error).__name__}; the daemon's log says more")
 
 

@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Who sends a request, and what they may do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 ROOT_USER = 0
 FOR_MONITORING = ("/metrics", "/metrics/imports", "/healthz", "/readyz")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
-COOKIE, SECURE_COOKIE = "crawlerd", "__Host-crawlerd"  # browsers take the second over https alone
+COOKIE, SECURE_COOKIE = "crawlerd", "__Host-crawlerd"  # browsers accept the second only over https
 
 
 class Caller(NamedTuple):
-    """Whoever asks.
+    """The sender of a request.
 
-    name: as in the audit.
-    role: `admin` may do everything, `read` may look, but not at payloads, `nobody` may do neither.
+    name: the name for the audit.
+    role: `admin` may do everything; `read` may look, but not at payloads; `nobody` may do neither.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Caller(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """What is known of whoever comes over a listener.
+    """What is known of everybody who uses a listener.
 
     is_private: it is a Unix socket.
     is_trusted: whoever can open it may do everything.
-    names: that it may be asked for by, in lower case.
-    is_remote: other machines reach it.
-    is_open: it has more than what monitoring asks for.
+    names: the host names that requests may have, in lower case.
+    is_remote: other machines can reach it.
+    is_open: it serves more than monitoring needs.
     """
 
     is_private: bool = False
@@ -54,11 +54,11 @@ class Listener(NamedTuple):
 
 
 class TooManyFailures(Exception):
-    """An address has sent so many wrong tokens that none of its is looked at."""
+    """An address has sent so many wrong tokens that its tokens are not checked for now."""
 
 
 class Callers:
-    """Of all listeners. Used on the event loop."""
+    """The callers of all listeners. Used on the event loop."""
 
     def __init__(self, daemon: Callable[[], Daemon]) -> None:
         self._daemon = daemon
@@ -70,7 +70,7 @@ class Callers:
         return bool(self._daemon().admin_token or self._daemon().read_token)
 
     async def of(self, request: HTTPConnection, listener: Listener) -> Caller:
-        """TooManyFailures."""
+        """The sender of a request. Raises TooManyFailures."""
         if listener.is_trusted or not self.need_tokens:
             found = await run_in_threadpool(_local_caller, listener, request)
         else:
@@ -80,7 +80,7 @@ class Callers:
         return found
 
     def may_read_metrics(self, request: HTTPConnection, listener: Listener) -> bool:
-        """TooManyFailures."""
+        """Whether the sender may read metrics. Raises TooManyFailures."""
         if not self._daemon().metrics_token or listener.is_private:
             return True
         if (token := bearer(request)) is None:
@@ -88,13 +88,13 @@ class Callers:
         return self._judged(request, reads_metrics(token, self._daemon()))
 
     def begin_session(self, request: HTTPConnection, token: str) -> str | None:
-        """The value of a cookie; None for a wrong token. TooManyFailures."""
+        """Begins a session. Returns the value of the cookie; None for a wrong token. Raises TooManyFailures."""
         cookie = None if self._failures.are_too_many(self.address(request)) else self.sessions.begin(token)
         self._judged(request, cookie is not None)
         return cookie
 
     def address(self, request: HTTPConnection) -> str:
-        """From which a request comes: of a trusted proxy, what that says."""
+        """The address that a request comes from. A trusted proxy's statement about it is used."""
         trusted = self._daemon().trusted_proxies
         peer = request.client.host if request.client else "local"
         said = [each.strip() for each in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
@@ -103,7 +103,7 @@ class Callers:
         return peer
 
     def is_secure(self, request: HTTPConnection) -> bool:
-        """Whether the browser speaks https, to a proxy that says so."""
+        """Whether the browser uses https, which only a proxy can say."""
         peer = request.client.host if request.client else ""
         return peer in self._daemon().trusted_proxies and request.headers.get("x-forwarded-proto") == "https"
 
@@ -120,7 +120,7 @@ class Callers:
         return Caller(f"{role} token, {self.address(request)}", role)
 
     def _judged(self, request: HTTPConnection, is_right: bool) -> bool:
-        """Counts what is wrong."""
+        """Returns `is_right`, and counts failures."""
         address = self.address(request)
         if self._failures.are_too_many(address):
             raise TooManyFailures
@@ -130,7 +130,7 @@ class Callers:
 
 
 def bearer(request: HTTPConnection) -> str | None:
-    """The token that a request has; None where it has none."""
+    """The token of a request; None if it has none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
@@ -143,13 +143,13 @@ def _address(text: str) -> str | None:
 
 
 def _local_caller(listener: Listener, request: HTTPConnection) -> Caller:
-    """The user of this machine who asks: one who may open the trusted socket, root, or the daemon's own user; nobody
-    else. Not for the event loop."""
+    """The user of this machine who sends a request. Only a user who may open the trusted socket, root, and the daemon's
+    own user get a role. Not for the event loop."""
     connection = request.state.connection
     if listener.is_trusted:
         return Caller(peer_name(connection.socket, request.headers.get(USER_HEADER)), "admin")
     if any(each in request.headers for each in FORWARDED):
-        return Caller("", "nobody")  # what a proxy lets through may come from anywhere
+        return Caller("", "nobody")  # a request through a proxy may come from anywhere
     uid = peer_user(connection.socket) if listener.is_private else loopback_uid(connection.socket)
     if uid is None:
         return Caller("", "nobody")

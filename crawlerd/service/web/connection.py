@@ -1,4 +1,4 @@
-"""One HTTP connection, on uvicorn's protocol: its time is bounded, and so is the number of them."""
+"""One HTTP connection, on uvicorn's protocol. Its time is limited, and so is the number of connections."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     import asyncio
     import socket
 
-REQUEST_SECONDS = 10.0  # for a whole request, however the bytes drip in; and for the answer
+REQUEST_SECONDS = 10.0  # for a whole request, however slowly its bytes come; and for the answer
 HEADER_BYTES = 16 << 10
-CONNECTIONS = 32  # at once, without streams; fewer where few files may be open
+CONNECTIONS = 32  # most connections at once, without streams; fewer if the limit on open files is low
 STREAMS = 100
-SHARE = 4  # of the files that may be open, connections take at most one part in this many, and streams another
+SHARE = 4  # of the files that may be open, connections may use one part in this many, and streams another
 MOST_UNREAD = 4 << 20  # bytes of a refused request that are read to its end
-BACKLOG = 64  # connections that the kernel keeps while they are not accepted
+BACKLOG = 64  # connections that the kernel queues until they are accepted
 
 
 def bounded_by_files(most: int) -> int:
-    """`most`, or fewer where few files may be open."""
+    """`most`, or fewer if the limit on open files is low."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most if files == resource.RLIM_INFINITY else max(1, min(most, files // SHARE))
 
 
 class Crowd:
-    """The connections of a listener, without streams. At the bound, a further one takes the place of the oldest, which
-    has had its time unless it dawdles. Used on the event loop."""
+    """The connections of a listener, without streams. At the limit, a new one replaces the oldest, which by then
+    has had enough time for its request. Used on the event loop."""
 
     def __init__(self) -> None:
         self._most = bounded_by_files(CONNECTIONS)
@@ -50,14 +50,14 @@ class Crowd:
         self._open.pop(connection, None)
 
     def abort(self) -> None:
-        """Ends all: there is no descriptor for another one."""
+        """Closes all: no file descriptor is left for another one."""
         for each in list(self._open):
             each.transport.abort()
 
 
 class _Lingering:
-    """A transport whose `close` lets the other side finish what it sends: closed at once, the connection would break
-    under it, and the answer would be lost."""
+    """A transport whose `close` lets the other side finish sending. Closed at once, the connection would be reset, and
+    the other side would lose the answer."""
 
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         self._transport, self._connection = transport, connection
@@ -80,14 +80,14 @@ class _Lingering:
 
 
 class Connection(H11Protocol):
-    """Its requests have it as `state["connection"]`."""
+    """A connection. Its requests have it as `state["connection"]`."""
 
     def __init__(self, crowd: Crowd, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._crowd = crowd
-        self._late: asyncio.TimerHandle | None = None  # runs while a request is read
+        self._late: asyncio.TimerHandle | None = None  # fires if a request is not read in time
         self._unread = 0  # bytes that came after the answer
-        self._stuck: asyncio.TimerHandle | None = None  # runs while an answer is not taken
+        self._stuck: asyncio.TimerHandle | None = None  # fires if an answer is not taken in time
         self.app_state = {**self.app_state, "connection": self}
 
     @property
@@ -97,15 +97,15 @@ class Connection(H11Protocol):
 
     @property
     def is_read(self) -> bool:
-        """Whether nothing of a request is still to come."""
+        """Whether the whole request has arrived."""
         return self.conn.their_state not in (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 
     def closes(self) -> None:
-        """It is about to be closed, once the other side has taken the answer."""
+        """Notes that the connection will be closed as soon as the other side has taken the answer."""
         self._stuck = self._stuck or self.loop.call_later(REQUEST_SECONDS, self._abort)
 
     def becomes_a_stream(self) -> None:
-        """Its answer does not end, and others do not take its place."""
+        """Notes that its answer does not end; it no longer counts as a connection that others may replace."""
         self._crowd.leave(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -148,7 +148,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn calls it for what is no request, or has too long a head."""
+        """uvicorn calls this for invalid requests, and for those whose head is too long."""
         error = sys.exception()
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -170,7 +170,7 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing is on its way."""
+        """Called when nothing has arrived for a while."""
         self._abort()
 
     def _abort(self) -> None:

@@ -1,4 +1,4 @@
-"""What the page gets of the daemon: what it reads, who asks, and the API's resources for what it does."""
+"""What the page may use of the daemon: a reader, who is asking, and the API's resources."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ READING = ("GET", "HEAD")
 
 
 class PageContext:
-    """One daemon's, for all requests.
+    """One daemon's context, for all requests.
 
-    Endpoints that read the frontier or `ask` are plain functions, which run on a thread: `async` ones run on the event
-    loop, and must not block. Who may not look at anything never gets to an endpoint.
+    Endpoints that read the frontier or call `ask` are plain functions, which run on a thread. `async` endpoints run on
+    the event loop and must not block. Requests from people who may not look at anything never reach an endpoint.
 
-    keys: of requests under way.
-    happenings: what is told to those who listen.
+    keys: the keys of requests under way.
+    happenings: the source of server-sent events.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class PageContext:
         self.happenings, self._streams = happenings, streams
 
     def open_reader(self) -> FrontierReader | None:
-        """None before the first import. The caller closes it. Not on the event loop."""
+        """A reader of the frontier; None before the first import. The caller closes it. Not for the event loop."""
         return open_reader(self.engine.settings.daemon.state_dir)
 
     def caller(self, request: HTTPConnection) -> Caller:
@@ -50,15 +50,15 @@ class PageContext:
         return found
 
     def by(self, request: HTTPConnection) -> str:
-        """The name of whoever asks, as in the audit."""
+        """The name of the sender, for the audit."""
         return self.caller(request).name
 
     def may_act(self, request: HTTPConnection) -> bool:
-        """Whether they may change anything; the page shows no forms otherwise."""
+        """Whether the sender may change anything; if not, the page shows no forms."""
         return self.caller(request).role == "admin"
 
     def may_see_payloads(self, request: HTTPConnection) -> bool:
-        """Whether they may see what dead letters carry."""
+        """Whether the sender may see the payloads of dead letters."""
         return self.caller(request).role == "admin"
 
     def ask(
@@ -70,11 +70,11 @@ class PageContext:
         key: str | None = None,
         match: str | None = None,
     ) -> Answer:
-        """What the API answers to whoever asks. Not on the event loop: it may wait for disks and other threads.
+        """The API's answer for the sender. Not for the event loop: it may wait for disks and other threads.
 
         target: path and query, such as `/api/v1/imports/NAME/run`.
         body: JSON.
-        key: of a request that may come again.
+        key: the request's key, if it may be sent again.
         match: the `tag` of the answer that is to be changed.
         """
         caller = request if isinstance(request, Caller) else self.caller(request)
@@ -94,9 +94,9 @@ class PageContext:
         )
 
     def stream(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
-        """Server-sent events, until `messages` end, the browser goes, or the daemon ends; 503 when too many are open.
-        For `async` endpoints.
+        """Server-sent events, until `messages` ends, the browser disconnects, or the daemon ends; 503 if too many
+        streams are open. For `async` endpoints.
 
-        messages: whole ones, each with the empty line that ends it; made without blocking.
+        messages: complete messages, each with the empty line at its end; must be made without blocking.
         """
         return self._streams.response(request, messages)

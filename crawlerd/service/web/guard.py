@@ -1,4 +1,4 @@
-"""Which requests are refused before anything looks at them, and the headers that each answer has."""
+"""Which requests are refused before they are read further, and the headers that each answer has."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ log = logging.getLogger(__name__)
 
 BODY_BYTES = 1 << 20
 TARGET_BYTES = 8 << 10
-HEADERS = 100  # of a request
-REQUESTS = 30  # at once, of a listener
-UNCOUNTED = ("/healthz", "/readyz")  # they wait for nothing, and must answer when all else is busy
+HEADERS = 100  # headers of a request
+REQUESTS = 30  # requests of a listener at once
+# not counted: they wait for nothing, and must answer even if everything else is busy
+UNCOUNTED = ("/healthz", "/readyz")
 READING = ("GET", "HEAD", "OPTIONS")
 METHODS = (*READING, "POST", "PUT", "DELETE", "PATCH")
 
 
 def own_path(scope: Scope) -> str:
-    """Without what a proxy has before it."""
+    """The path without the part that a proxy adds in front."""
     path: str = scope["path"]
     return path.removeprefix(scope["root_path"])
 
 
 class Guard:
-    """Around the application of a listener."""
+    """Wraps the application of a listener."""
 
     def __init__(self, app: ASGIApp, listener: Listener) -> None:
         self._app, self._listener = app, listener
@@ -55,7 +56,7 @@ class Guard:
         answered = _Answer(send, self._headers, f"{scope['method'][:20]} {printable(own_path(scope)[:200])}")
         request = HTTPConnection(scope)
         if (body := await _whole_body(request.headers, receive)) is None:
-            return  # it has gone
+            return  # the client has disconnected
         refusal = self._refusal(request, body)
         if refusal is not None:
             await refusal(scope, receive, answered.send)
@@ -86,45 +87,45 @@ class Guard:
     def _refusal(self, request: HTTPConnection, body: bytes | bool) -> Response | None:
         headers, listener = request.headers, self._listener
         if not is_known(headers.getlist("host"), listener.names, remote=listener.is_remote):
-            return problem_answer(421, "this is not the host that you have asked for; see allowed_hosts")
+            return problem_answer(421, "this daemon is not known by the host name of your request; see allowed_hosts")
         if not listener.is_open and own_path(request.scope) not in FOR_MONITORING:
-            return problem_answer(404, f"there are {', '.join(FOR_MONITORING)}; the rest needs daemon.admin_token")
+            return problem_answer(404, f"without daemon.admin_token, there are only {', '.join(FOR_MONITORING)}")
         if len(request.scope["raw_path"]) + len(request.scope["query_string"]) > TARGET_BYTES:
-            return problem_answer(414, f"an address has {TARGET_BYTES} bytes at most")
+            return problem_answer(414, f"the path and query may have {TARGET_BYTES} bytes at most")
         if len(headers.raw) > HEADERS:
-            return problem_answer(431, f"a request has {HEADERS} headers at most")
+            return problem_answer(431, f"a request may have {HEADERS} headers at most")
         if request.scope["method"] not in METHODS:
             return problem_answer(501, f"there is no method {request.scope['method'][:50]}")
         if sum(len(name) + len(value) + 4 for name, value in headers.raw) > HEADER_BYTES:
-            return problem_answer(431, f"the headers of a request have {HEADER_BYTES} bytes at most")
+            return problem_answer(431, f"the headers of a request may have {HEADER_BYTES} bytes at most")
         if isinstance(body, bool):
-            return problem_answer(413, "the body of a request has 1 MiB at most")
+            return problem_answer(413, "the body of a request may have 1 MiB at most")
         if len(headers.getlist("idempotency-key")) > 1:
-            return problem_answer(400, "a request has one Idempotency-Key")
+            return problem_answer(400, "a request may have only one Idempotency-Key")
         if request.scope["method"] not in READING and not _is_own(headers, is_private=listener.is_private):
             return problem_answer(403, "this request comes from another web site; send it from the page, or as JSON")
         return None
 
 
 def _referrer_policy(listener: Listener) -> str:
-    """Over http from elsewhere, browsers say by `Origin` alone where a form comes from, and not even so where no page
-    may be told."""
+    """The referrer policy of the page. Over http from another machine, only `Origin` says where a form comes from, and
+    browsers leave its value out if pages have the policy `no-referrer`."""
     return "same-origin" if listener.is_remote else "no-referrer"
 
 
 def _is_own(headers: Headers, *, is_private: bool) -> bool:
-    """Whether no other web site can have made a browser send this change."""
+    """Whether this change cannot come from another web site."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site in ("same-origin", "none")
     if origin is not None:
         return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
-    # no browser sends JSON elsewhere without asking first
+    # browsers do not send JSON to another site without asking it first
     return is_private or headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 async def _whole_body(headers: Headers, receive: Receive) -> bytes | bool | None:
-    """False when it is too long. None when whoever asks has gone."""
+    """The body; False if it is too long, None if the client has disconnected."""
     said = headers.get("content-length", "")
     if said.isdecimal() and (len(said) > len(str(BODY_BYTES)) or int(said) > BODY_BYTES):
         return False
@@ -143,7 +144,7 @@ async def _whole_body(headers: Headers, receive: Receive) -> bytes | bool | None
 
 
 class _Body:
-    """A body that is here, for the application; then what comes after it."""
+    """Gives the application a body that was read already, then whatever follows."""
 
     def __init__(self, body: bytes | bool, receive: Receive) -> None:
         self._message: Message | None = {"type": "http.request", "body": body, "more_body": False}
@@ -155,13 +156,13 @@ class _Body:
 
 
 class _Answer:
-    """Adds headers to an answer, where it has none of their names.
+    """Adds headers to an answer unless it has them already.
 
-    at_stream: called when the answer turns out to be a stream.
+    at_stream: called if the answer turns out to be a stream.
     """
 
     def __init__(self, send: Send, headers: Sequence[tuple[str, str]], request: str) -> None:
-        """request: for the log."""
+        """request: the request, for the log."""
         self._send, self._headers, self._request = send, headers, request
         self.is_begun = False
         self.at_stream: object = None

@@ -1,4 +1,4 @@
-"""What happens, as server-sent events: the events of the log, and the verdict when it changes."""
+"""Server-sent events: the events of the log, and the verdict when it changes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT = 1000  # events that a browser which comes again may have missed
-VERDICT_SECONDS = 5.0  # between looks, while anybody listens
-FAULT_SECONDS = 60.0  # before another look, after one that went wrong
+KEPT = 1000  # events that are kept for browsers that reconnect
+VERDICT_SECONDS = 5.0  # between checks of the verdict, while anybody listens
+FAULT_SECONDS = 60.0  # the pause after a check that failed
 LONGEST_TEXT = 500  # characters
 ENCODER = msgspec.json.Encoder(enc_hook=str)
 Kind = Literal["verdict", "run", "account", "operation", "pause", "daemon", "reset"]
-KINDS: dict[str, Kind] = {  # of events of the log, by the first part of their names
+KINDS: dict[str, Kind] = {  # the kind of an event of the log, by the first part of its name
     "RUN": "run",
     "START": "run",
     "STARTS": "run",
@@ -45,11 +45,12 @@ KINDS: dict[str, Kind] = {  # of events of the log, by the first part of their n
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """
+    """An event.
+
     at: Unix seconds.
-    event: as the log calls it; "verdict" or "reset" for what is none of these.
+    event: its name in the log; "verdict" or "reset" if it is not from the log.
     text: for people.
-    fields: of the event.
+    fields: further data of the event.
     """
 
     at: float
@@ -65,9 +66,9 @@ class _Kept(NamedTuple):
 
 
 class Happenings:
-    """One daemon's, from construction to `close`. All but `close` on the event loop.
+    """The events of one daemon, from construction to `close`. Everything but `close` must be called on the event loop.
 
-    sentence: how the daemon is doing; it may block.
+    sentence: the state of the daemon; it may block.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sentence: Callable[[], str]) -> None:
@@ -86,15 +87,15 @@ class Happenings:
             log_events.listeners.remove(self._told)
 
     async def messages(self, last_id: str | None, kinds: Collection[str] = ()) -> AsyncIterator[bytes]:
-        """All that happens from now on; after what was missed since `last_id`, as Last-Event-ID has it. When that is
-        not known any more, a `reset` comes first: read again what you show.
+        """All events from now on, after those missed since `last_id` (the Last-Event-ID). If these are no longer known,
+        a `reset` comes first: the client must read everything again.
 
         kinds: only these; empty for all.
         """
         position = self._position(last_id)
         if position is None:
             position = self._last
-            text = "what happened meanwhile is not known here any more: read again"
+            text = "some events were missed and are no longer kept: read again what you show"
             yield self._message(position, "reset", Happening(at=time.time(), event="reset", text=text))
         self._listeners += 1
         self._looking = self._looking or asyncio.ensure_future(self._look())
@@ -115,7 +116,7 @@ class Happenings:
                 self._looking = None
 
     def _position(self, last_id: str | None) -> int | None:
-        """The number after which to go on; None when that is not known any more."""
+        """The number after which to continue; None if it is no longer known."""
         if last_id is None:
             return self._last
         boot, _, number = last_id.partition("-")
@@ -125,7 +126,7 @@ class Happenings:
         return int(number) if int(number) >= missed else None
 
     def _told(self, event: log_events.Event, text: str, fields: dict[str, object]) -> None:
-        """From any thread."""
+        """Takes an event. May be called from any thread."""
         kind = KINDS.get(event.name.partition("_")[0], "daemon")
         said = {name: _harmless(value) if isinstance(value, str) else value for name, value in fields.items()}
         happening = Happening(at=time.time(), event=event.name.lower(), text=_harmless(text), fields=said)
@@ -150,7 +151,7 @@ class Happenings:
             try:
                 sentence = await run_in_threadpool(self._sentence)
             except Exception:
-                log.exception("the verdict cannot be told; trying again in %g s", FAULT_SECONDS)
+                log.exception("the verdict cannot be determined; trying again in %g s", FAULT_SECONDS)
                 await asyncio.sleep(FAULT_SECONDS)
                 continue
             if self._verdict is None or self._verdict[0] != sentence:

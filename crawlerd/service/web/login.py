@@ -1,4 +1,4 @@
-"""Logging in: a token becomes a cookie, so that no address and no script ever has the token."""
+"""Logging in: a token is exchanged for a cookie, so that the token appears in no address and no script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_FIELDS = 10
 
 
 class Login:
-    """Of a listener."""
+    """The login of a listener."""
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
@@ -37,13 +37,13 @@ class Login:
     async def _form(self, request: Request) -> Response:
         if not self._callers.need_tokens:
             return RedirectResponse(request.scope["root_path"] + "/", 303)
-        return _page(request, 200, "Log in", "With the admin token one may act; with the read token one may look.")
+        return _page(request, 200, "Log in", "The admin token permits changes; the read token only permits looking.")
 
     async def _begin(self, request: Request) -> Response:
         fields = dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=MOST_FIELDS))
         cookie = self._callers.begin_session(request, fields.get("token", "").strip())
         if cookie is None:
-            return _page(request, 401, "Log in", "That is no token of this daemon.", fields.get("next", "/"))
+            return _page(request, 401, "Log in", "This is not a token of this daemon.", fields.get("next", "/"))
         response = RedirectResponse(request.scope["root_path"] + local_target(fields.get("next", "/")), 303)
         is_secure = self._callers.is_secure(request)
         response.set_cookie(
@@ -67,7 +67,7 @@ class Login:
 
 
 def to_login(request: Request) -> Response:
-    """For a browser without a cookie."""
+    """Sends a browser without a cookie to the login."""
     path = request.url.path.removeprefix(request.scope["root_path"])
     wanted = path + (f"?{request.url.query}" if request.url.query else "")
     query = urlencode({"next": wanted}) if wanted != "/" else ""
@@ -75,7 +75,7 @@ def to_login(request: Request) -> Response:
 
 
 def local_target(target: str) -> str:
-    """A path and query of this page, "/" for all else: a form never leads to another host."""
+    """A path and query of this page; "/" for anything else, so that a form never leads to another host."""
     try:
         parts = urlsplit(target)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the API, made from the types of what it takes and answers.
+"""The OpenAPI 3.1 document of the API, made from the types of its requests and answers.
 
 `python -m crawlerd.service.web.openapi docs/api/openapi.json` writes it.
 """
@@ -57,12 +57,12 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """As it stands in its file."""
+    """The text of the document's file."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _types() -> list[Any]:
-    """All that need a schema, each once."""
+    """All types that need a schema, each once."""
     wanted: dict[str, Any] = {repr(Problem): Problem}
     for each in RESOURCES:
         for kind in (each.answer, each.body, *_query(each).values(), *WORDS.values(), str):
@@ -124,7 +124,7 @@ def _parameter(place: str, name: str, schema: dict[str, Any], *, required: bool)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query has no null."""
+    """The schema without null, which a query cannot have."""
     kinds = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
     rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     if not kinds:

@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-THREADS = 40  # at most, for a listener: more than it has requests at once
-GRACE_SECONDS = 0.5  # for requests that are under way at the end
-KEEP_ALIVE_SECONDS = 5  # for which a connection without a request stays open
+THREADS = 40  # most threads for a listener: more than its requests at once
+GRACE_SECONDS = 0.5  # how long requests under way may take at the end
+KEEP_ALIVE_SECONDS = 5  # how long a connection without a request stays open
 
 
 class Serving:
-    """From construction to `close`. Used from any thread.
+    """The web server, from construction to `close`. Used from any thread.
 
     loop: runs on the thread.
-    ending: called on the loop at the end, before anything waits for requests.
+    ending: called on the loop at the end, before requests are waited for.
     """
 
     def __init__(self, ending: Callable[[], None]) -> None:
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # strangers would fill the log; answers say it to them
+        # bad requests from strangers would fill the log; they get an answer that says what is wrong
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
         self._ending = ending
         self._state = ServerState()
         self._servers: list[asyncio.Server] = []
@@ -45,16 +46,16 @@ class Serving:
         self._thread.start()
 
     def add(self, listener: socket.socket, app: ASGIApp, root_path: str = "") -> None:
-        """Answers by `app` what comes over a bound socket, which it owns from now on."""
+        """Serves an application on a bound socket, and takes over the socket."""
         asyncio.run_coroutine_threadsafe(self._add(listener, app, root_path), self.loop).result()
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """The number of open connections."""
         return len(self._state.connections)
 
     def close(self) -> None:
-        """Ends streams at once, and requests that are under way after GRACE_SECONDS."""
+        """Ends streams at once, and requests under way after GRACE_SECONDS."""
         if not self.loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._shut(), self.loop).result()
             self.loop.call_soon_threadsafe(self.loop.stop)
@@ -82,7 +83,7 @@ class Serving:
         )
         config.load()
         limiter = to_thread.current_default_thread_limiter()
-        limiter.total_tokens += THREADS  # so that no listener waits for the threads of another
+        limiter.total_tokens += THREADS  # so that one listener does not wait for the threads of another
         crowd = Crowd()
         self._crowds.append(crowd)
 
@@ -104,13 +105,14 @@ class Serving:
                 task.cancel()
         for each in list(self._state.connections):
             if each.transport.get_write_buffer_size():
-                continue  # an answer on its way; the kernel has taken the others
+                continue  # an answer is still being sent; the kernel has taken all others
             each.transport.abort()
         for _ in range(3):
-            await asyncio.sleep(0)  # connections and streams hear that they have ended
+            await asyncio.sleep(0)  # lets connections and streams notice their end
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if isinstance(context.get("exception"), OSError) and "socket" in context:  # accept: there is no descriptor
+        # accept failed: no file descriptor is left
+        if isinstance(context.get("exception"), OSError) and "socket" in context:
             for crowd in self._crowds:
                 crowd.abort()
         log.debug("the web server: %s: %r", context.get("message"), context.get("exception"))

@@ -1,4 +1,4 @@
-"""Answers that do not end: server-sent events. There are few of them, and the end of the daemon ends them at once."""
+"""Answers that do not end: server-sent events. Their number is limited, and the daemon's end ends them at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-BEAT_SECONDS = 15.0  # after which a silent stream says that it lives; a broken connection is noticed then
+BEAT_SECONDS = 15.0  # seconds after which a silent stream sends a comment; a broken connection is then noticed
 EVENT_STREAM = "text/event-stream"
 
 
 class Streams:
-    """Of all listeners. Used on the event loop."""
+    """The streams of all listeners. Used on the event loop."""
 
     def __init__(self) -> None:
         self._open = 0
@@ -40,14 +40,12 @@ class Streams:
             self._closing.set_result(None)
 
     def response(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
-        """Sends each message as it comes; 503 when too many streams are open.
+        """Sends each message as it comes; 503 if too many streams are open.
 
-        messages: with their end, an empty line.
+        messages: each with the empty line at its end.
         """
         if self._open >= self._most:
-            return problem_answer(
-                503, f"{self._most} event streams are open, and there are no more", {"Retry-After": "5"}
-            )
+            return problem_answer(503, f"{self._most} event streams are open, which is the limit", {"Retry-After": "5"})
         request.state.connection.becomes_a_stream()
         return StreamingResponse(self._counted(messages), media_type=EVENT_STREAM)
 
@@ -57,7 +55,7 @@ class Streams:
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_future()
         try:
-            yield b": crawlerd\n\n"  # the browser knows that it is connected
+            yield b": crawlerd\n\n"  # so that the browser knows that it is connected
             while not self._closed:
                 coming = coming or asyncio.ensure_future(_next(messages))
                 waited_for: set[asyncio.Future[object]] = {coming, self._closing}  # type: ignore[arg-type]
@@ -73,7 +71,7 @@ class Streams:
                 yield message
         finally:
             self._open -= 1
-            ending = asyncio.ensure_future(_end(coming, messages))  # what is cancelled here cannot wait for it
+            ending = asyncio.ensure_future(_end(coming, messages))  # this task is being canceled and cannot wait for it
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 

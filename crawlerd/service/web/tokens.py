@@ -1,4 +1,4 @@
-"""Tokens and sessions: who may do what over `listen`."""
+"""Tokens and sessions: who may do what through `listen`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import Daemon
 
 SESSION_SECONDS = 12 * 3600.0
-SESSIONS = 1000  # kept at once; the oldest goes
-FAILURES = 10  # a minute, of an address
+SESSIONS = 1000  # sessions that are kept; the oldest is dropped
+FAILURES = 10  # wrong tokens that an address may send in a minute
 FAILURE_SECONDS = 60.0
-ADDRESSES = 10_000  # with failures that are remembered; the oldest goes
+ADDRESSES = 10_000  # addresses with failures that are remembered; the oldest is dropped
 
 Role = Literal["admin", "read", "nobody"]
 
 
 def role_of(token: str, daemon: Daemon) -> Role:
-    """What a token lets one do. It takes as long for a wrong one."""
+    """The role that a token gives. Checking a wrong token takes equally long."""
     given = token.encode(errors="surrogateescape")
     matches = [
         bool(own) and hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(own.encode()).digest())
@@ -34,7 +34,7 @@ def role_of(token: str, daemon: Daemon) -> Role:
 
 
 def reads_metrics(token: str, daemon: Daemon) -> bool:
-    """Whether a token is the one of metrics, or a greater one."""
+    """Whether a token permits reading metrics: the metrics token, or one that permits more."""
     wanted = hashlib.sha256(daemon.metrics_token.encode()).digest()
     is_it = hmac.compare_digest(hashlib.sha256(token.encode(errors="surrogateescape")).digest(), wanted)
     return role_of(token, daemon) != "nobody" or is_it
@@ -42,19 +42,20 @@ def reads_metrics(token: str, daemon: Daemon) -> bool:
 
 class _Session(NamedTuple):
     role: Role
-    token: bytes  # a digest: with another token, the session ends
+    token: bytes  # its digest: when the token is changed, the session ends
     until: float
 
 
 class Sessions:
-    """Cookies instead of tokens, by their digests, in memory alone: a restart ends them. Used on one thread."""
+    """Sessions: cookies in place of tokens. Only their digests are kept, and only in memory, so a restart ends them.
+    Used on one thread."""
 
     def __init__(self, daemon: Callable[[], Daemon], clock: Callable[[], float] = time.monotonic) -> None:
         self._daemon, self._clock = daemon, clock
         self._open: dict[bytes, _Session] = {}  # the oldest first
 
     def begin(self, token: str) -> str | None:
-        """The value of a cookie; None for a wrong token."""
+        """Begins a session. Returns the value of the cookie; None for a wrong token."""
         role = role_of(token, self._daemon())
         if role == "nobody":
             return None
@@ -65,7 +66,7 @@ class Sessions:
         return cookie
 
     def role_of(self, cookie: str) -> Role:
-        """`nobody` for one that is unknown, or too old, or whose token is not valid any more."""
+        """The role of a cookie; `nobody` if it is unknown or too old, or its token is no longer valid."""
         key = _digest(cookie)
         session = self._open.get(key)
         if session is None:
@@ -82,14 +83,14 @@ class Sessions:
 
 
 class Failures:
-    """Wrong tokens by address. Used on one thread."""
+    """Wrong tokens, by address. Used on one thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, deque[float]] = {}  # when, by address; the address that failed last is last
+        self._of: dict[str, deque[float]] = {}  # when they came, by address; the address that failed last is at the end
 
     def are_too_many(self, address: str) -> bool:
-        """Whether an address has failed so often within a minute that its tokens are not looked at."""
+        """Whether an address has failed too often within a minute, so that its tokens are not checked now."""
         times = self._of.get(address)
         return times is not None and len(times) == FAILURES and self._clock() - times[0] < FAILURE_SECONDS
 

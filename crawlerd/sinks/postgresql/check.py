@@ -1,4 +1,4 @@
-"""What commands read of a PostgreSQL sink: whether it is sound, and what is meant by a request to forget."""
+"""What commands read from a PostgreSQL sink: whether it is sound, and how much a request to forget concerns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 
-# Of each stream whose tables have been counted from their first row on: what is there, and what runs have added.
+# For each stream whose tables were counted from their first row on: the number of existing records, and the sum of what
+# runs have added.
 _COUNTS = """SELECT stream, (SELECT coalesce(sum(new - tombstoned), 0)::bigint FROM _crawlerd_tally t
   WHERE t.stream = s.stream), array_agg(name) FROM _crawlerd_stream s GROUP BY stream HAVING min(counted) = 1"""
 _MISSING = "SELECT name FROM _crawlerd_stream WHERE to_regclass(quote_ident(name)) IS NULL"
@@ -33,8 +34,8 @@ _DRIFT = 'SELECT field, count(*) FROM "{table}_view", unnest(drift) AS d(field) 
 
 
 def check(url: str, schema: str) -> list[str]:
-    """What is wrong with a sink, a line each. Changes nothing; works while it is written. SinkError when it cannot be
-    read."""
+    """Problems of a sink, one line each. Changes nothing, and works while the sink is written. Raises SinkError if it
+    cannot be read."""
     with _reading(Place(url, schema)) as execute:
         if execute is None:
             return []
@@ -52,12 +53,13 @@ def check(url: str, schema: str) -> list[str]:
                 return [*problems, f"the view {name}_view cannot be read: {error.diag.message_primary}"]
         for (name,) in execute(_TYPED).fetchall():
             for field, count in execute(_DRIFT.format(table=name)):
-                problems.append(f"{name}: {count:,} records whose {field} is not of the type that `columns` says")
+                problems.append(f"{name}: in {count:,} records, {field} does not have its type from `columns`")
         return problems
 
 
 def count_rows(url: str, schema: str, which: Erasure) -> dict[str, int]:
-    """How many rows of each table are meant; none where there is no sink yet. SinkError when it cannot be read."""
+    """How many rows of each table a request to forget concerns; empty if there is no sink yet. Raises SinkError if it
+    cannot be read."""
     found: dict[str, int] = {}
     with _reading(Place(url, schema)) as execute:
         if execute is None:
@@ -77,8 +79,8 @@ def count_rows(url: str, schema: str, which: Erasure) -> dict[str, int]:
 
 
 def objects(url: str, schema: str, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
-    """An account's objects of one stream that are not known to be gone, by id; none when nothing was imported yet.
-    SinkError when they cannot be read."""
+    """An account's objects of one stream by id, without those known to be deleted; none if nothing was imported yet.
+    Raises SinkError if they cannot be read."""
     if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
         raise SinkError(f"{source!r} and {stream!r} cannot name a table")
     table = relation(f"{source}_{stream}")
@@ -94,7 +96,7 @@ def objects(url: str, schema: str, source: str, stream: str, account: str) -> It
 
 @contextmanager
 def _reading(place: Place) -> Iterator[Callable[..., Any] | None]:
-    """One moment of a sink, None where there is none yet."""
+    """A consistent view of a sink; None if there is none yet."""
     facts = place.facts()
     missing: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "client_encoding": "UTF8", "gssencmode": "disable"}
     try:

@@ -1,8 +1,9 @@
-"""The connection of a PostgreSQL sink: pipelined transactions, and none of a connection that was given up.
+"""The connection of a PostgreSQL sink: pipelined transactions, and protection from transactions of a connection that
+was given up.
 
-A COMMIT whose answer is lost may have been done, or may yet be. The next connection takes another epoch, which waits
-until the transaction has ended, and refuses it where it has not begun. Then what was written is known for certain, and
-the same deliveries are written again, which changes nothing that is there already.
+A COMMIT whose answer was lost may have been done, or may still be done. The next connection takes a new epoch. For this
+it waits until the old transaction has ended; one that has not begun yet is refused afterwards. Then it is certain what
+was written. The same deliveries are written again, which changes nothing that exists already.
 """
 
 from __future__ import annotations
@@ -30,20 +31,22 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells what it raises as well
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it logs what it also raises as errors
 
-OLDEST = 14_00_00  # of servers
+OLDEST = 14_00_00  # oldest supported version of servers
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 30.0  # that the server has for what a transaction sends; a frozen one would stop all sinks
-LONG_SECONDS = 6 * 3600.0  # … where one statement may touch all rows of a table
-LOCK_TIMEOUT = "1s"  # for meanwhile other sinks wait
-REST = 4  # times as long as a try has taken, nothing is tried again: others get the thread's time
+# within which the server must handle what a transaction sends; a frozen one would otherwise stop all sinks
+ANSWER_SECONDS = 30.0
+LONG_SECONDS = 6 * 3600.0  # the same if one statement may touch all rows of a table
+LOCK_TIMEOUT = "1s"  # short, since other sinks wait meanwhile
+# after an attempt, nothing is tried for this many times as long as it took, so that others get the thread's time
+REST = 4
 
 _SESSION = {
     "application_name": "crawlerd",
     "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
-    "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen must not keep its locks
+    "idle_in_transaction_session_timeout": "10s",  # a frozen daemon must not keep its locks
     "lock_timeout": LOCK_TIMEOUT,
     "synchronous_commit": "on",
     "tcp_user_timeout": "10s",
@@ -57,7 +60,7 @@ _CONNECTION: Mapping[str, Any] = {
     "keepalives_count": 3,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
-    "target_session_attrs": "read-write",  # of several hosts, the one that is not a standby
+    "target_session_attrs": "read-write",  # if there are several hosts, the one that is not a standby
     "tcp_user_timeout": 15_000,
 }
 _MARK = """INSERT INTO _crawlerd_frontier VALUES (%s, %s)
@@ -73,7 +76,7 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtext('crawlerd'), hashtext(current_sche
 
 
 class Text(bytes):
-    """UTF-8 that is sent as text, as it is."""
+    """UTF-8 bytes that are sent unchanged as text."""
 
 
 class _TextDumper(Dumper):
@@ -93,19 +96,19 @@ class Connection(psycopg.Connection[Any]):
 
 
 class Database:
-    """Used by one thread.
+    """The database of a sink. Used by one thread.
 
-    generation: another one with each connection: what was known of the tables is looked up again.
+    generation: changes with each connection; then everything known of the tables is looked up again.
     """
 
     def __init__(self, place: Place, name: str) -> None:
-        """Connects, and makes what is missing. SinkError when that cannot be.
+        """Connects, and makes what is missing. Raises SinkError if that is not possible.
 
-        name: of the sink in the configuration.
+        name: the sink's name in the configuration.
         """
         self.place, self._name = place, name
         self._writer, self._epoch = "", 0
-        self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
+        self._marked: dict[str, int] = {}  # the last durable mark of each frontier
         self._replaced: str | None = None
         self._connection: Connection | None = None
         self._rest: tuple[float, SinkError] | None = None
@@ -114,12 +117,12 @@ class Database:
         self._connect()
 
     def execute(self, query: str, parameters: Params | None = None) -> psycopg.Cursor[Any]:
-        """Within a transaction, whose end it does not wait for."""
+        """Executes a statement within a transaction, without waiting for its end."""
         assert self._connection is not None  # noqa: S101 - there is one in a transaction
         return self._connection.execute(query.encode(), parameters)
 
     def patient(self) -> None:
-        """The transaction may take long."""
+        """Lets the transaction take a long time."""
         assert self._connection is not None  # noqa: S101 - as above
         self._connection.patience = LONG_SECONDS
 
@@ -131,8 +134,8 @@ class Database:
 
     @contextmanager
     def transaction(self, mark: Mark | None = None) -> Iterator[None]:
-        """Durable at its end with the mark, or nothing is written; the end is not known where the server does not say
-        it. SinkError for all that PostgreSQL finds wrong."""
+        """Durable at its end, with the mark, or nothing is written; if the server does not answer, the result is
+        unknown. Raises SinkError for all errors of PostgreSQL."""
         connection = self._ready()
         try:
             with self._failures_named(), connection.pipeline():
@@ -154,7 +157,7 @@ class Database:
 
     @contextmanager
     def apart(self) -> Iterator[Connection]:
-        """The connection itself, for what no transaction can do, or for what only reads."""
+        """The connection itself, for commands that cannot be in a transaction, and for reading."""
         connection = self._ready()
         try:
             with self._failures_named():
@@ -166,11 +169,12 @@ class Database:
             connection.patience = ANSWER_SECONDS
 
     def intact(self) -> bool:
-        """Asked before each commit, and so without the server: what it has lost, the next transaction finds."""
+        """Called before each commit, and so without asking the server: the next transaction finds whatever the server
+        has lost."""
         return self._replaced is None
 
     def state(self, frontier: str) -> SinkState:
-        """See `Sink.state`. From now on, the sink writes for this frontier, and no earlier connection does."""
+        """See `Sink.state`. From then on, the sink writes for this frontier, and no earlier connection can."""
         with self.apart() as connection:
             self._take_epoch(connection, f"{frontier}/{self._name}")
             row = connection.execute(_NUMBER, (frontier,)).fetchone()
@@ -185,7 +189,9 @@ class Database:
         except psycopg.Error as error:
             code = error.sqlstate
             if code == FENCED:
-                raise SinkError(f"{self.place}: another crawlerd has begun to write for this sink; end one") from None
+                raise SinkError(
+                    f"{self.place}: another crawlerd has begun to write to this sink; stop one of them"
+                ) from None
             if code == ANOTHER:
                 raise self._give_up() from None
             found = failure(self.place, error)
@@ -204,7 +210,7 @@ class Database:
         return self._connection
 
     def _undo(self, connection: Connection) -> None:
-        """After an error: the connection is used on only where it is certain that nothing was written."""
+        """Handles an error. The connection is used again only if it is certain that nothing was written."""
         try:
             if not connection.broken and connection.info.transaction_status == TransactionStatus.INTRANS:
                 connection.execute("ROLLBACK")
@@ -256,7 +262,8 @@ class Database:
         self.identity = found[0]
 
     def _make(self, connection: Connection) -> None:
-        """What all streams share. Nothing is written where it is there already: a role with fewer rights may do."""
+        """Makes what all streams share. Nothing is written if it exists already, since the role may have fewer rights
+        by then."""
         there = connection.execute("SELECT to_regclass('_crawlerd_account') IS NOT NULL").fetchone()
         known = "SELECT count(*) FROM pg_proc WHERE proname = ANY (%s::text[]) AND pronamespace = %s::regnamespace"
         names = "{_crawlerd_begin,_crawlerd_deleted}"
@@ -277,7 +284,8 @@ class Database:
                     connection.execute(each)
 
     def _take_epoch(self, connection: Connection, writer: str) -> None:
-        """Waits until a transaction of an earlier connection has ended; one that does not is ended."""
+        """Takes the next epoch, after the transaction of an earlier connection has ended. If it does not end, its
+        session is terminated."""
         try:
             row = connection.execute(_EPOCH, (writer,)).fetchone()
         except psycopg.errors.LockNotAvailable:
@@ -287,7 +295,7 @@ class Database:
         self._writer, self._epoch = writer, row[0]
 
     def _look_for_tables(self, connection: Connection) -> None:
-        """Another identity, once, where a stream's table is gone."""
+        """Gives the sink a new identity, once, if a stream's table is missing."""
         lost = [name for (name,) in connection.execute(_LOST)]
         for name in lost:
             connection.execute("UPDATE _crawlerd_stream SET counted = -1 WHERE name = %s::text", (name,))
@@ -296,7 +304,7 @@ class Database:
 
     def _give_up(self) -> SinkReplaced:
         self._replaced = (
-            f"{self.place} was replaced while it was in use, or went back to an older state, or something was deleted "
-            "from it"
+            f"{self.place} was replaced while it was in use, or restored to an older state, or "
+            "something was deleted from it"
         )
         return SinkReplaced(self._replaced)

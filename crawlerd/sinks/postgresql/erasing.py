@@ -1,4 +1,4 @@
-"""Rows of a PostgreSQL sink that are deleted for good: what is to be forgotten, and tombstones that are old."""
+"""Rows of a PostgreSQL sink that are deleted for good: data to forget, and old tombstones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Execute = Callable[..., Any]
 
 TABLES = "SELECT name, source, stream FROM _crawlerd_stream WHERE counted <> -1 ORDER BY name"
-# A row that was there and leaves makes another sink of this one; not these.
+# If existing rows are deleted, the sink gets a new identity; not if crawlerd forgets them.
 _FORGETS = "SELECT set_config('crawlerd.forgets', 'on', true)"
 _NEXT = 'SELECT min(account) FROM "{table}" WHERE account > %s::text AND account < %s::text'
 _ALL = 'SELECT ctid AS tid FROM "{table}" WHERE account = %(account)s::text LIMIT %(most)s::bigint'
@@ -30,14 +30,14 @@ _DELETE = """WITH meant AS MATERIALIZED ({rows}), gone AS (
 ), unseen AS (DELETE FROM "{seen}" s WHERE s.row = ANY (ARRAY(SELECT g.row FROM gone g)))
 SELECT count(*), count(*) FILTER (WHERE deleted_at IS NULL) FROM gone"""
 _OLD = 'SELECT ctid AS tid FROM "{table}" WHERE deleted_at < %(before)s::timestamptz LIMIT %(most)s::bigint'
-# What was forgotten counts under a run that no frontier has.
+# Forgotten rows are counted for a run number that no frontier has.
 _FORGOTTEN = """INSERT INTO _crawlerd_tally AS t (run, stream, tombstoned) VALUES (0, %s::text, %s::bigint)
 ON CONFLICT (run, stream) DO UPDATE SET tombstoned = t.tombstoned + excluded.tombstoned"""
 _LAST = "\U0010ffff"
 
 
 def tables(execute: Execute, which: Erasure | None = None) -> list[tuple[str, str]]:
-    """Tables of streams, with their streams."""
+    """The tables of streams, with their streams."""
     found = execute(TABLES).fetchall()
     return [
         (name, stream)
@@ -47,7 +47,7 @@ def tables(execute: Execute, which: Erasure | None = None) -> list[tuple[str, st
 
 
 def erase(execute: Execute, which: Erasure, most: int) -> Erased:
-    """Within a transaction: at most `most` rows."""
+    """Deletes at most `most` rows, within a transaction."""
     from crawlerd.sinks.postgresql.rows import coded
 
     count = 0
@@ -71,7 +71,10 @@ def erase(execute: Execute, which: Erasure, most: int) -> Erased:
 
 
 def expire(execute: Execute, before: str, most: int) -> Erased:
-    """Within a transaction: at most `most` rows that were tombstoned before then. before: UTC text."""
+    """Deletes at most `most` rows that were tombstoned before then, within a transaction.
+
+    before: UTC text.
+    """
     count = 0
     execute(_FORGETS)
     for table, stream in tables(execute):
@@ -90,7 +93,8 @@ def _delete(execute: Execute, table: str, stream: str, rows: str, bindings: dict
 
 
 def accounts(execute: Execute, table: str, which: Erasure) -> Iterator[str]:
-    """Those of a table that are meant, as the table has them; found one after the other by its index."""
+    """The accounts of a table that are to be forgotten, as the table has them. They are found one after the other by
+    its index."""
     from crawlerd.sinks.postgresql.rows import coded
 
     names = list(map(coded, which.accounts))
@@ -102,7 +106,7 @@ def accounts(execute: Execute, table: str, which: Erasure) -> Iterator[str]:
 
 
 def scrub(database: Database, most_bytes: int | None) -> str | None:
-    """See `Sink.scrub`. Readers of a table wait while it is rewritten."""
+    """See `Sink.scrub`. Readers of a table must wait while it is rewritten."""
     large = []
     with database.apart() as connection:
         connection.patience = 24 * 3600.0
@@ -114,5 +118,5 @@ def scrub(database: Database, most_bytes: int | None) -> str | None:
                 else:
                     connection.execute(f'VACUUM (FULL) "{each}"', prepare=False)
     if large:
-        return f"{'; '.join(large)}, too much to be rewritten while crawlerd runs: in {database.place}, run VACUUM FULL"
+        return f"{'; '.join(large)}, too much to rewrite while crawlerd runs: run VACUUM FULL in {database.place}"
     return None

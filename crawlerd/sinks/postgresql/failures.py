@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL, as what the person who is woken by them can do. Nothing of a URL but its host and database."""
+"""Errors of PostgreSQL, with advice for the person on call. Of the URL, only the host and the database are shown."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from crawlerd.sink import SinkError, StorageFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TOO_LARGE = ("54000", "22021", "22P05")  # what of a record can never be written
+TOO_LARGE = ("54000", "22021", "22P05")  # errors that mean that a record can never be written
 FENCED, ANOTHER = "CRW01", "CRW02"  # raised by our own function, see `crawlerd.sinks.postgresql.relations`
 
 _ADVICE = {
     "53100": "free space on the server's disk",
     "53300": "the server has no connection left; raise max_connections, or end others",
-    "55P03": "another session has kept a lock for too long; end its transaction",
+    "55P03": "another session has held a lock for too long; end its transaction",
     "40P01": "another session has written to the same tables; end it",
     "57014": "the server has canceled a statement; raise statement_timeout of the role",
-    "57P01": "the server ends its sessions",
+    "57P01": "the server is ending its sessions",
     "57P02": "the server has crashed",
-    "57P03": "the server starts or stops",
+    "57P03": "the server is starting or stopping",
     "25006": "the server is read-only, as a standby is; name the primary, or all hosts, in the URL",
     "42501": "the role lacks a right; docs/how-to/postgresql.md has those that it needs",
     "3F000": "the role lacks a right to the schema; docs/how-to/postgresql.md has those that it needs",
@@ -36,14 +36,14 @@ _ADVICE = {
 }
 
 
-# Of libpq, which guesses, and says the same several times.
+# Parts of libpq's messages, which guess at causes and repeat themselves.
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
 
 
 class Place(NamedTuple):
     """Where a sink is.
 
-    url: with a password; never shown.
+    url: contains the password; never shown.
     schema: of all tables.
     """
 
@@ -60,11 +60,11 @@ class Place(NamedTuple):
         return f"PostgreSQL {host}{port}/{facts.get('dbname') or ''}, schema {self.schema}"
 
     def facts(self) -> Mapping[str, object]:
-        """SinkError when the URL cannot be read; libpq's own words could quote a password."""
+        """Raises SinkError if the URL cannot be read; libpq's own message could quote a password."""
         with suppress(psycopg.Error):
             return conninfo_to_dict(self.url)
         raise SinkError(
-            'the URL of the sink cannot be read; it looks like "postgresql://USER:PASSWORD@HOST/DATABASE", '
+            'the URL of the sink cannot be read; it must look like "postgresql://USER:PASSWORD@HOST/DATABASE", '
             "with special characters of the password as %XX"
         )
 
@@ -76,7 +76,7 @@ class Place(NamedTuple):
 
 
 def failure(place: Place, error: Exception) -> SinkError:
-    """What to tell of an error of psycopg."""
+    """An error of psycopg, as a SinkError."""
     code = getattr(error, "sqlstate", None) or ""
     said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]

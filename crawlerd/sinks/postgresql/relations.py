@@ -7,18 +7,18 @@ from hashlib import blake2b
 from crawlerd.sinks.postgresql.failures import ANOTHER, FENCED
 
 FORMAT = 1
-LONGEST_NAME = 63 - len("_view")  # bytes of a table's name; PostgreSQL cuts longer ones, and two could become one
+LONGEST_NAME = 63 - len("_view")  # bytes of a table's name; PostgreSQL cuts longer ones, and two names could become one
 
 # All names begin with an underscore, which no stream's table does.
 #
-# _crawlerd_sink: who the sink is.
+# _crawlerd_sink: the identity of the sink.
 # _crawlerd_frontier: the last mark of each frontier, see `crawlerd.sink.Mark`.
-# _crawlerd_writer: who may write for a sink of a configuration: the connection that took the last epoch.
-# _crawlerd_run: numbers of runs: the frontier's, unless that was given to another run before.
+# _crawlerd_writer: the connection that may write for a configured sink: the one that took the last epoch.
+# _crawlerd_run: numbers of runs: the frontier's number, unless another run has it already.
 # _crawlerd_tally: what each run has done to each stream.
-# _crawlerd_stream: the tables. counted: all that was ever in it is in the tallies; -1: it was dropped.
+# _crawlerd_stream: the tables. counted: every change of it is in the tallies; -1: it was dropped.
 # _crawlerd_field: the columns of the views.
-# _crawlerd_account: whom the records of an account come from.
+# _crawlerd_account: the owner of each account, from whom its records come.
 TABLES = """
 CREATE TABLE IF NOT EXISTS _crawlerd_sink(identity text NOT NULL, format int NOT NULL);
 INSERT INTO _crawlerd_sink SELECT replace(gen_random_uuid()::text, '-', ''), 1
@@ -54,8 +54,8 @@ BEGIN
   END IF;
 END $$;
 """
-# What was in a sink is part of what it is: whoever deletes a row that was there makes another sink of it. SECURITY
-# DEFINER: whoever may delete rows need not have rights on our own tables.
+# The rows are part of the sink's identity: deleting an existing row makes it another sink. SECURITY DEFINER, since
+# whoever may delete rows need not have rights on our own tables.
 _DELETED = """
 CREATE OR REPLACE FUNCTION _crawlerd_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = "{schema}", pg_temp AS $$
@@ -71,8 +71,8 @@ END $$;
 """
 FUNCTIONS = (_BEGIN, _DELETED)  # by `schema`
 
-# A row of the table of what was seen, with the row's version, says what was found since the row was written: that it is
-# as it was. So a run that finds no change writes 60 bytes, and not the object.
+# If the table of seen rows has an entry with a row's version, the row was seen again without a change. So a run that
+# finds no change writes 60 bytes, not the whole object.
 STREAM = """
 CREATE TABLE IF NOT EXISTS "{table}" (
   account     text COLLATE "C" NOT NULL,
@@ -114,7 +114,7 @@ def relation(table: str) -> str:
 
 
 def companion(table: str, what: str) -> str:
-    """The name of what belongs to a table, which no stream's table can have."""
+    """The name of an object that belongs to a table. No stream's table can have that name."""
     digest = blake2b(table.encode(), digest_size=5).hexdigest() if len(table) > 40 else ""
     return f"_crawlerd_{what}_{table[:40]}{digest}"
 

@@ -1,4 +1,4 @@
-"""The rows of a PostgreSQL sink: a table a stream, all statements of a write in one pipeline."""
+"""The rows of a PostgreSQL sink: one table per stream, and all statements of a write in one pipeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
 ROWS, ROW_BYTES = 1_000, 16 << 20  # of one statement
-KNOWN_RUNS = 1_000  # that are remembered: others are looked up again
+KNOWN_RUNS = 1_000  # numbers of runs that are remembered; others are looked up again
 
 _RUN = """INSERT INTO _crawlerd_run SELECT
   CASE WHEN EXISTS (SELECT 1 FROM _crawlerd_run WHERE id = %(run)s::bigint)
@@ -44,7 +44,10 @@ ON CONFLICT (source, account) DO UPDATE SET identity = a.identity RETURNING iden
 
 
 class _Sent(NamedTuple):
-    """A statement whose answer has not been read. delivery: what it is of."""
+    """A statement whose answer has not been read.
+
+    delivery: the delivery that it belongs to.
+    """
 
     cursor: psycopg.Cursor[Any]
     delivery: Delivery | None
@@ -56,7 +59,7 @@ class PostgresRows:
     """See `Rows`."""
 
     def __init__(self, place: Place, name: str) -> None:
-        """SinkError when the server cannot be reached, or the schema cannot be made or used."""
+        """Raises SinkError if the server cannot be reached, or the schema cannot be made or used."""
         self.database = Database(place, name)
         self._runs: dict[tuple[int, float], int] = {}
         self._tallies: dict[int, dict[str, list[int]]] = {}
@@ -90,7 +93,7 @@ class PostgresRows:
             self._changed.clear()
 
     def prepare(self, first_run: int) -> None:
-        """Nothing is left to do."""
+        """There is nothing to prepare."""
 
     def reset(self) -> None:
         self._sent.clear()
@@ -145,7 +148,7 @@ class PostgresRows:
             data = batch.data[places]
             joined = SEPARATOR.join([each or b"" for each in data])
             if joined.count(SEPARATOR) >= len(data) or b"\0" in joined:
-                raise self._refused(f"a record of {batch.stream} is no JSON, and cannot be written to {self.name}")
+                raise self._refused(f"a record of {batch.stream} is not JSON, and cannot be written to {self.name}")
             parameters = {
                 "account": coded(stamp.account),
                 "at": stamp.at,
@@ -173,7 +176,7 @@ class PostgresRows:
         return [plain(key) for (key,) in rows]
 
     def known(self, table: str, account: str, keys: Sequence[str]) -> dict[str, tuple[str | None, int]]:
-        """Only sinks that hand records on ask for it."""
+        """Not implemented: only sinks that pass records on need it."""
         raise NotImplementedError
 
     def seen(self, table: str, account: str, run: int) -> int:
@@ -218,7 +221,7 @@ class PostgresRows:
         return scrub(self.database, most_bytes)
 
     def idle(self) -> None:
-        """Nothing is taken for speed's sake."""
+        """Does nothing: no space is used to be faster."""
 
     def close(self) -> None:
         self.database.close()
@@ -228,13 +231,14 @@ class PostgresRows:
         self._sent.append(_Sent(cursor, self._taken, run, stream))
 
     def _settle(self) -> None:
-        """Reads the answers. Refused for what of a delivery can never be written."""
+        """Reads the answers. Raises Refused if a delivery can never be written."""
         sent, self._sent = self._sent, []
         for each in sent:
             try:
                 counts = each.cursor.fetchone()
             except psycopg.Error as error:
-                failed = next((one for one in sent if not _is_done(one.cursor)), each)  # it says so at the first one
+                # the first one reports the error
+                failed = next((one for one in sent if not _is_done(one.cursor)), each)
                 if error.sqlstate in TOO_LARGE and failed.delivery is not None:
                     reason = str(failure(self.database.place, error))
                     problem = f"a record of {failed.stream or 'a stream'} is too large: {reason}"
@@ -267,7 +271,8 @@ def _is_done(cursor: psycopg.Cursor[Any]) -> bool:
 
 
 def _portions(batch: Batch) -> Iterator[slice]:
-    """Rows of a batch that one statement may write: no key twice, since it sees what was there before it."""
+    """Slices of a batch's rows that one statement can write. No key is in a slice twice, since a statement only sees
+    the rows from before it."""
     keys: set[str] = set()
     first = size = 0
     for place, (key, data) in enumerate(zip(batch.keys, batch.data, strict=True)):
@@ -298,7 +303,7 @@ def _bindings(bounds: SweepBounds) -> dict[str, Any]:
 
 
 def _past(prefix: str) -> str | None:
-    """What sorts after all keys that begin so; None for nothing."""
+    """A text that sorts after all keys with this prefix; None if there is none."""
     last = coded(prefix).rstrip("\U0010ffff")
     if not last:
         return None
@@ -307,19 +312,19 @@ def _past(prefix: str) -> str | None:
 
 
 def coded(text: str) -> str:
-    """As PostgreSQL can have it, which takes no NUL: in the same order, and with the same beginnings."""
+    """The text without NUL, which PostgreSQL does not accept; with the same order and the same prefixes."""
     if "\0" in text or "\1" in text:
         return text.replace("\1", "\1\2").replace("\0", "\1\1")
     return text
 
 
 def plain(text: str) -> str:
-    """What `coded` has made of it."""
+    """The text of which `coded` was made."""
     return text.replace("\1\1", "\0").replace("\1\2", "\1") if "\1" in text else text
 
 
 def array_of(texts: list[str]) -> str:
-    """An array literal, which costs a tenth of what a list does."""
+    """A text as an array literal, which costs a tenth of passing a list."""
     if not texts:
         return "{}"
     joined = '","'.join(texts)

@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 def postgresql_sink(
     url: str, schema: str, name: str, types: Mapping[str, str], retain_tombstones: float | None = None
 ) -> RowSink:
-    """Records in a PostgreSQL database. SinkError when it cannot be used.
+    """Records in a PostgreSQL database. Raises SinkError if it cannot be used.
 
     View `<source>_<stream>_view`, for users: account, id, data as jsonb, imported_at, run, change, deleted_at, parent,
-    drift, and a column for each top-level field, as text or of the type that is wished: NULL where a value does not fit
-    it, whose field is then named in `drift`. Where PostgreSQL cannot take an object as jsonb (\\u0000, half of a
+    drift, and a column for each top-level field, as text or of its configured type. If a value does not fit the
+    type, it is NULL, and `drift` names its field. If PostgreSQL does not accept an object as jsonb (\\u0000, half of a
     surrogate pair, a number that is out of range), data and its fields are NULL. The views belong to the sink: it adds
     columns at their ends, and leaves their rights as they are.
 
     Table `<source>_<stream>`, primary key (account, id):
-    - data: the object as JSON text, as the API wrote it but for insignificant whitespace.
-    - run, imported_at, change: of the run that has last changed the row itself; a later one that found it as it was is
-      in a table of its own, and in the view.
-    - deleted_at: since when the object is known to be gone at the API, else NULL. Its last data is kept.
+    - data: the object as JSON text, as the API wrote it, except for insignificant whitespace.
+    - run, imported_at, change: of the run that last changed the row itself. A later run that found it unchanged is in
+      a table of its own, and in the view.
+    - deleted_at: since when the object is known to be deleted at the API, otherwise NULL. Its last data is kept.
     Names of more than 58 characters are cut, and end in a digest; `_crawlerd_stream` has all tables by stream. NUL and
-    \\x01 in a key are \\x01\\x01 and \\x01\\x02, since PostgreSQL's text takes no NUL.
+    \\x01 in a key are \\x01\\x01 and \\x01\\x02, since PostgreSQL's text accepts no NUL.
 
     name: of the sink in the configuration.
-    types: of fields that have one, see `crawlerd.sinks.postgresql.typed_columns`.
+    types: the configured types, by field, see `crawlerd.sinks.postgresql.typed_columns`.
     retain_tombstones: see `RowSink`.
     """
     rows = PostgresRows(Place(url, schema), name)
@@ -47,7 +47,7 @@ def postgresql_sink(
 
 
 class StoredRecords:
-    """The objects themselves, and a view of each stream that has a column for each of their fields."""
+    """Stores the objects themselves, with a view for each stream that has a column for each of their fields."""
 
     def __init__(self, rows: PostgresRows, types: Mapping[str, str]) -> None:
         self._rows = rows
@@ -71,8 +71,8 @@ class StoredRecords:
         self._rows.sweep(table, bounds)
 
     def forget(self, which: Erasure) -> Erased:
-        """See `Content.forget`; nothing else is written."""
+        """See `Content.forget`; nothing but rows is written."""
         return Erased(0, False)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """See `Content.end`; nothing is left to do."""
+        """See `Content.end`; there is nothing left to do."""

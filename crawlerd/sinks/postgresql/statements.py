@@ -1,10 +1,11 @@
-"""What writes and reads the rows of a stream: each row is found by an index, whatever the planner knows of the tables.
+"""The statements that write and read the rows of a stream. Each finds rows by an index, whatever the planner knows
+about the tables.
 
-A statement may be prepared while its tables are empty, and is used when they have millions of rows. So the settings of
-the connection leave the planner no other way, OFFSET 0 keeps it from joining whole tables, and no UPDATE or DELETE is a
-join: with the account alone as its condition, an index leads to all rows of the account.
+A statement may be prepared while its tables are empty, and be used when they have millions of rows. So the settings of
+the connection leave the planner no other choice, OFFSET 0 keeps it from joining whole tables, and no UPDATE or DELETE
+is a join: with the account as the only condition, an index would lead to all rows of the account.
 
-Of a row, `run`, `imported_at` and `change` are those of the table of what was seen, where that has the row's version.
+If the table of seen rows has an entry with a row's version, `run`, `imported_at` and `change` are taken from there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 from crawlerd.sinks.postgresql.relations import companion
 
-SEPARATOR = b"\x1e"  # between JSON texts, in which no control character can be
+SEPARATOR = b"\x1e"  # between JSON texts, which contain no control characters
 PINS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -28,9 +29,9 @@ PINS = {
 _LATEST = """LEFT JOIN LATERAL (SELECT true AS found, s.run, s.imported_at, s.change FROM "{seen}" s
   WHERE s.row = {of}.row AND s.version = {of}.version OFFSET 0) s ON true"""
 
-# What becomes of a row that is there: `wide` when the row itself changes, `narrow` when only what was seen does. Of its
-# first write in a run, what it was before decides; later ones know from `change` whether it was there ('new' and NULL:
-# it was not).
+# What happens to an existing row: `wide` if the row itself changes, `narrow` if only the entry in the table of seen
+# rows does. For the first write in a run, its previous state decides; later writes know from `change` whether it
+# existed before the run ('new' and NULL: it did not).
 _PUT = (
     """WITH incoming AS (
   SELECT i.id, i.data, i.place <> ALL (%(odd)s::int[]) AS is_jsonb, nullif(i.parent, '') AS parent
@@ -84,7 +85,7 @@ _COUNTS = ", ".join(
     for each in ("new", "changed", "unchanged", "tombstoned")
 )
 
-# Two imports may share a stream. first: the first key; past: what sorts after the last; since: when the run began.
+# Two imports may share a stream. first: the first key; past: what sorts after the last one; since: when the run began.
 _SWEPT = (
     """SELECT t.id, t.ctid AS tid, CASE WHEN s.found THEN s.run ELSE t.run END AS its_run,
   CASE WHEN s.found THEN s.change ELSE t.change END AS its_change
@@ -130,21 +131,24 @@ _SPARE = """WITH spared AS (
 
 @lru_cache(maxsize=1000)
 def put(table: str) -> str:
-    """keys, data, parents, odd: of the rows; `data` as texts with SEPARATOR between them, "" for a tombstone. Returns
-    what the run's totals change by: new, changed, unchanged, tombstoned."""
+    """The statement that writes rows. It returns the changes of the run's totals: new, changed, unchanged, tombstoned.
+
+    Its parameters keys, data, parents and odd describe the rows; `data` has the texts with SEPARATOR between them, ""
+    for a tombstone.
+    """
     return _PUT.format(table=table, seen=companion(table, "seen"), counts=_COUNTS)
 
 
 @lru_cache(maxsize=1000)
 def sweep(table: str, *, bounded: bool, parent: bool, own: bool) -> str:
-    """Returns as `put`."""
+    """The statement that sweeps rows. It returns the same as that of `put`."""
     swept = _swept(table, bounded=bounded, parent=parent, own=own)
     return _SWEEP.format(table=table, seen=companion(table, "seen"), swept=swept, change=_SWEPT_CHANGE, counts=_COUNTS)
 
 
 @lru_cache(maxsize=1000)
 def find(table: str, *, bounded: bool, parent: bool, own: bool) -> str:
-    """The keys of what `sweep` would tombstone."""
+    """The statement that finds the keys which `sweep` would tombstone."""
     return _FIND.format(swept=_swept(table, bounded=bounded, parent=parent, own=own))
 
 

@@ -1,6 +1,6 @@
-"""Columns of views that have a type: a value that does not fit is NULL there, and named in the column `drift`.
+"""Columns of views that have a type. A value that does not fit becomes NULL, and the column `drift` names its field.
 
-A cast that fails would make every query of the view fail, so each looks at the value first.
+A failing cast would make every query of the view fail, so each cast checks the value first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NUMBER = (
     r"jsonb_typeof(v) = 'number' OR jsonb_typeof(v) = 'string' AND v #>> '{}' ~ '^-?[0-9]{1,100}(\.[0-9]{1,100})?$'"
 )
 _NUMERIC = f"CASE WHEN {_NUMBER} THEN (v #>> '{{}}')::numeric END"
-# The last day of the month, since 31 fits the pattern in each of them.
+# Checks the last day of the month, since the pattern accepts 31 for each.
 _DAY = """CASE WHEN {iso} AND left(v #>> '{{}}', 4) <> '0000'
     THEN CASE WHEN substr(v #>> '{{}}', 9, 2)::int <= extract(day FROM
       make_date(left(v #>> '{{}}', 4)::int, substr(v #>> '{{}}', 6, 2)::int, 1) + interval '1 month - 1 day')
@@ -24,7 +24,7 @@ _MOMENT = r"""CASE WHEN v #>> '{}' ~ '([Zz]|[+-][0-9]{2}:?[0-9]{2})$' AND length
       THEN (v #>> '{}')::timestamptz ELSE ((v #>> '{}') || CASE WHEN length(v #>> '{}') > 10 THEN '' ELSE ' 00:00' END
         || 'Z')::timestamptz END"""
 
-# By the name of the type, what makes it of a jsonb value v; NULL where it does not fit.
+# By type: an expression that converts a jsonb value v, and gives NULL if it does not fit.
 TYPES = {
     "bigint": f"""CASE WHEN {_NUMBER} THEN CASE WHEN {_NUMERIC} BETWEEN -9223372036854775808 AND 9223372036854775807
       AND trunc({_NUMERIC}) = {_NUMERIC} THEN {_NUMERIC}::bigint END END""",
@@ -34,7 +34,7 @@ TYPES = {
     "boolean": "CASE WHEN jsonb_typeof(v) = 'boolean' THEN (v #>> '{}')::boolean END",
     "text": "v #>> '{}'",
     "jsonb": "v",
-    # Numbers are Unix seconds, of the years 1 to 9999.
+    # Numbers are Unix seconds, in the years 1 to 9999.
     "timestamptz": f"""CASE WHEN jsonb_typeof(v) = 'number'
     THEN CASE WHEN (v #>> '{{}}')::numeric BETWEEN -62135596800 AND 253402300799
       THEN to_timestamp((v #>> '{{}}')::numeric::float8) END
@@ -48,7 +48,7 @@ def function_of(type_: str) -> str:
 
 
 def statement_for(type_: str) -> str:
-    """Makes the function of a type."""
+    """The statement that makes the function of a type."""
     return (
         f"CREATE OR REPLACE FUNCTION {function_of(type_)}(v jsonb) RETURNS {type_} LANGUAGE sql STABLE "
         f"PARALLEL SAFE AS $$ SELECT {TYPES[type_]} $$"

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from crawlerd.sinks.postgresql.database import Database
 
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at", "drift", "change", "parent")
-MAX_FIELDS = 495  # columns of a view in addition to ours: an API that invents names must not grow it without end
-LONGEST_COLUMN = 63  # bytes; PostgreSQL cuts longer ones, and two could become one
+MAX_FIELDS = 495  # columns of a view apart from ours: an API that invents field names must not make it grow without end
+LONGEST_COLUMN = 63  # bytes; PostgreSQL cuts longer names, and two could become one
 
 _FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')
 _KNOWN = 'SELECT field, "column", type FROM _crawlerd_field WHERE name = %s::text ORDER BY place'
 _ADD = "INSERT INTO _crawlerd_field VALUES (%s::text, %s::int, %s::text, %s::text, %s::text)"
 _FORGET = "DELETE FROM _crawlerd_field WHERE name = %s::text"
-# As jsonb once a row, whatever the number of columns; NULL where PostgreSQL cannot take it.
+# Converts data to jsonb once per row, whatever the number of columns; NULL if PostgreSQL does not accept it.
 _VIEW = """CREATE OR REPLACE VIEW "{table}_view" AS
 SELECT t.account, t.id, j.data, CASE WHEN s.found THEN s.imported_at ELSE t.imported_at END AS imported_at,
   CASE WHEN s.found THEN s.run ELSE t.run END AS run, CASE WHEN s.found THEN s.change ELSE t.change END AS change,
@@ -38,23 +38,23 @@ FROM pg_class, aclexplode(relacl) WHERE oid = to_regclass(%s::text) AND grantee 
 class Column(NamedTuple):
     field: str
     name: str
-    type: str  # "text" unless another is wished
+    type: str  # "text" unless configured otherwise
 
 
 class Views:
-    """The views of the streams' tables, in one database."""
+    """The views of the streams' tables in one database."""
 
     def __init__(self, database: Database, types: Mapping[str, str]) -> None:
-        """types: by field, of those that have one."""
+        """types: the configured types, by field."""
         self._database, self._types = database, types
         self.reset()
 
     def reset(self) -> None:
         """See `Content.reset`."""
-        self._columns: dict[str, dict[str, Column]] = {}  # of each view by field, in order
+        self._columns: dict[str, dict[str, Column]] = {}  # the columns of each view by field, in order
 
     def widen(self, table: str, fields: Iterable[str]) -> None:
-        """Gives the view a column for each field that it can have one for."""
+        """Adds a column to the view for each field that can have one."""
         execute = self._database.execute
         known = self._columns.get(table)
         begun = known is not None
@@ -82,7 +82,10 @@ class Views:
             execute(_ADD, (table, place, *each))
 
     def _make(self, table: str, columns: list[Column], *, rebuild: bool) -> None:
-        """rebuild: a column has another type, which PostgreSQL cannot change in a view. Its rights stay."""
+        """Makes a view, and keeps the rights on it.
+
+        rebuild: a column has another type, which PostgreSQL cannot change in an existing view.
+        """
         execute = self._database.execute
         for type_ in {each.type for each in columns} - {"text"}:
             found = execute("SELECT to_regproc(%s::text) IS NULL", (function_of(type_),)).fetchone()
@@ -98,7 +101,7 @@ class Views:
 
 
 def _free(field: str, taken: set[str]) -> str:
-    """The name of a field's column: its own, with underscores where that is taken."""
+    """The name of a field's column: the field's own, with underscores added if that is taken."""
     column = _cut(field, LONGEST_COLUMN)
     tail = ""
     while (name := _cut(column, LONGEST_COLUMN - len(tail)) + tail).lower() in taken:

@@ -1,4 +1,4 @@
-"""Whether a sink's database is sound: its file, its rows against the totals of the runs, its views."""
+"""Checks a sink's database: its file, its rows against the totals of the runs, and its views."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_MILLISECONDS = 10_000
-SHOWN = 10  # lines of one kind of damage
+SHOWN = 10  # lines about one kind of damage
 
-# Of each stream whose tables have been counted from their first row on: what is there, and what runs have added.
+# For each stream whose tables were counted from their first row on: the number of existing records, and the sum of what
+# runs have added.
 _COUNTS = """
 SELECT stream, (SELECT coalesce(sum(new - tombstoned), 0) FROM _crawlerd_tally AS t WHERE t.stream = s.stream),
        json_group_array(name)
@@ -25,15 +26,15 @@ FROM _crawlerd_stream AS s GROUP BY stream HAVING min(counted) = 1"""
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with a sink's database, a line each. Changes nothing; works while it is written.
+    """Problems of a sink's database, one line each. Changes nothing, and works while the database is written.
 
-    SinkError when it cannot be read at all.
+    Raises SinkError if it cannot be read at all.
     """
     log = path.with_name(f"{path.name}-wal")
     try:
         try:
             return _check(str(path), apsw.SQLITE_OPEN_READONLY)
-        except (apsw.ReadOnlyError, apsw.CantOpenError):  # SQLite wants to make a log, and may not
+        except (apsw.ReadOnlyError, apsw.CantOpenError):  # SQLite needs to create a log, and is not allowed to
             if log.exists():
                 raise
         address = f"file:{quote(str(path.absolute()))}?immutable=1"
@@ -53,7 +54,7 @@ def _check(name: str, flags: int) -> list[str]:
         damage = [line for line in _integrity(database) if line != "ok"]
         if damage:
             return [f"the file is damaged: {line}" for line in damage[:SHOWN]]
-        database.execute("BEGIN")  # one moment for all that is compared
+        database.execute("BEGIN")  # compare the state of one moment
         return [*_rows(database), *_views(database)]
 
 

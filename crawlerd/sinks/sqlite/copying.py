@@ -1,4 +1,4 @@
-"""A copy of a sink's database, for readers who must not get at the one that is written."""
+"""A copy of a sink's database, for readers who must not access the one in use."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 BUSY_MILLISECONDS = 10_000
 STEP_PAGES = 2_000
-LOG_GROWTH = 256 << 20  # bytes by which the log may grow meanwhile, since it cannot begin again
+LOG_GROWTH = 256 << 20  # bytes by which the log may grow during a copy, since it cannot be reset meanwhile
 
 
 def copy(
     path: Path, target: Path, *, mode: int, force: bool, change: Callable[[apsw.Connection], None] | None = None
 ) -> int:
-    """One plain file, whole and durable, or none. The size in bytes.
+    """Copies a database into one plain file, durably, completely or not at all. Returns its size in bytes.
 
-    mode: rights of the file.
-    force: replaces a file that is there.
-    change: what is different in the copy.
-    SinkError when there is nothing to copy, it cannot be read, or the file may not be there; StorageFailed on a full
-    disk.
+    Raises SinkError if there is nothing to copy, it cannot be read, or the target is not allowed; StorageFailed if the
+    disk is full.
+
+    mode: permissions of the file.
+    force: replace an existing file.
+    change: makes changes in the copy.
     """
     if not path.exists():
-        raise SinkError(f"{path} does not exist; nothing was imported yet, or it was moved")
+        raise SinkError(f"{path} does not exist: nothing was imported yet, or the file was moved")
     _refuse_what_is_there(path, target, force=force)
     try:
         fd, part = new_part(target, mode)
@@ -67,7 +68,7 @@ def copy(
 
 
 def _copy(path: Path, part: Path, change: Callable[[apsw.Connection], None] | None) -> None:
-    """One moment of it: without a transaction, SQLite would begin again at each commit of the daemon."""
+    """Copies the state of one moment: without a transaction, SQLite would start again at each commit of the daemon."""
     with (
         closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as source,
         closing(apsw.Connection(str(part))) as target,
@@ -84,22 +85,22 @@ def _copy(path: Path, part: Path, change: Callable[[apsw.Connection], None] | No
                 if _size(f"{path}-wal") > most:
                     raise SinkError(
                         f"{path}-wal has grown by {LOG_GROWTH >> 20} MiB while it was copied: {part.parent} is too "
-                        "slow for what is written meanwhile; choose a faster disk, or a quieter time"
+                        "slow for what is written at the same time; choose a faster disk, or a quieter time"
                     )
         if change:
             change(target)
-        target.pragma("journal_mode", "delete")  # one plain file, which can be read where nothing can be written
+        target.pragma("journal_mode", "delete")  # one plain file, which can be read even on a read-only file system
 
 
 def _refuse_what_is_there(path: Path, target: Path, *, force: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        raise SinkError(f"{target} is there already and no plain file")
+        raise SinkError(f"{target} exists already and is not a plain file")
     if target.exists() and path.exists() and target.samefile(path):
         raise SinkError(f"{target} is the sink's own database: choose another name")
     if target.exists() and not force:
-        raise SinkError(f"{target} is there already: choose another name, or say --force")
+        raise SinkError(f"{target} exists already: choose another name, or use --force")
     if target.with_name(f"{target.name}-wal").exists():  # it would be taken for the log of the new file
-        raise SinkError(f"{target}-wal is there: {target} is in use; choose another name")
+        raise SinkError(f"{target}-wal exists: {target} is in use; choose another name")
 
 
 def _size(path: str) -> int:

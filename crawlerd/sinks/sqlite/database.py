@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from crawlerd.sink import Mark
 
-BUSY_SECONDS = 1.0  # how long another program's write lock is waited for …
-BUSY_AGAIN_SECONDS = 0.05  # … and at the tries after that, for meanwhile other sinks wait
+BUSY_SECONDS = 1.0  # how long to wait for another program's write lock …
+BUSY_AGAIN_SECONDS = 0.05  # … and how long at later attempts, since other sinks wait meanwhile
 VACUUM_BUSY_MILLISECONDS = 10_000
-SHRINK_TRIES = 10  # for a tenth of a second each, until readers are gone
+SHRINK_TRIES = 10  # attempts of a tenth of a second each, until readers are gone
 PAGE_BYTES = 8192  # 2,000-byte objects take a third less space and CPU than with 4,096
-CHECK_SECONDS = 3.0  # that an opening after an unclean end may take to look for damage
-CHECK_STEPS = 10_000  # of SQLite's machine between two looks at the clock
+CHECK_SECONDS = 3.0  # how long opening after an unclean end may look for damage
+CHECK_STEPS = 10_000  # steps of SQLite's virtual machine between two looks at the clock
 
 WRITING = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
 
-# Who the database is, and the last mark of each frontier that has written to it; see `crawlerd.sink.Mark`.
+# The identity of the database, and the last mark of each frontier that has written to it; see `crawlerd.sink.Mark`.
 _IDENTITY = """
 CREATE TABLE IF NOT EXISTS _crawlerd_sink(identity TEXT NOT NULL);
 INSERT INTO _crawlerd_sink SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_sink);
 CREATE TABLE IF NOT EXISTS _crawlerd_frontier(frontier TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
-# What was in it is part of what it is: whoever deletes a row or drops a table makes another database of it.
+# The content is part of the identity: deleting a row or dropping a table makes it another database.
 _NEW_IDENTITY = "UPDATE _crawlerd_sink SET identity = lower(hex(randomblob(16)))"
 _LOST = """
 SELECT name FROM _crawlerd_stream WHERE counted <> -1 AND name NOT IN (SELECT name FROM main.sqlite_schema)
@@ -50,19 +50,20 @@ _MARK = "INSERT INTO _crawlerd_frontier VALUES (?, ?) ON CONFLICT DO UPDATE SET 
 
 
 class Database:
-    """Used by one thread.
+    """The database of a sink. Used by one thread.
 
-    connection: another one after each transaction that SQLite has failed, of the same database: SinkReplaced, for good,
-    when the files that were opened are not in their places any more, or what was written is not in them.
+    connection: replaced after each transaction that SQLite has failed, by another one to the same database. Raises
+        SinkReplaced, from then on, if the opened files are no longer in their places, or what was written is not in
+        them.
     """
 
     def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used.
+        """Opens or creates the database; its directory must exist. Raises SinkError if it cannot be used.
 
-        mode: rights of its files.
+        mode: permissions of its files.
         """
         self.path, self._mode = path.absolute(), mode
-        self._marked: dict[str, int] = {}  # the last mark of each frontier that is durable
+        self._marked: dict[str, int] = {}  # the last durable mark of each frontier
         self._replaced = self._closed = False
         self._sync_failed: SyncFailed | None = None
         self._open(BUSY_SECONDS)
@@ -80,7 +81,7 @@ class Database:
                 self._wait_for_others(patience)
                 connection.pragma("page_size", PAGE_BYTES)
                 connection.pragma("journal_mode", "wal")
-                connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes when the power fails
+                connection.pragma("synchronous", "full")  # WAL + NORMAL loses acknowledged writes in a power failure
                 connection.pragma("cache_size", -8000)  # kB
                 connection.pragma("temp_store", "memory")  # a full /tmp must not matter
                 self._wal = Wal(connection, self.path)
@@ -99,11 +100,12 @@ class Database:
             raise
 
     def close(self) -> None:
-        """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
+        """Closes the database. Raises SinkError if the WAL cannot be moved into it; what was written stays durable in
+        the WAL."""
         if self._replaced or self._closed:
             return
         try:
-            if self._sync_failed:  # nothing is done now that could look like success; the next start goes on
+            if self._sync_failed:  # do nothing that could look like success; the next start continues
                 self._wal.rest()
                 self.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
                 return
@@ -113,7 +115,7 @@ class Database:
             self.connection.close()
 
     def idle(self) -> None:
-        """See `Sink.idle`. What is wrong with the database is for the next transaction to meet."""
+        """See `Sink.idle`. Errors of the database are left to the next transaction."""
         if self._sync_failed or self._failed or self._closed or not self.intact():
             return
         with suppress(SinkError), self._failures_named():
@@ -123,11 +125,14 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Durable at its end, or nothing is written. Not apsw's own, which keeps the GIL, and so stops the process,
-        while it waits for a lock or for the disk. SinkError for all that SQLite finds wrong; a SyncFailed again."""
+        """A transaction: durable at its end, or nothing is written. Not apsw's own, which holds the GIL, and so blocks
+        the whole process, while it waits for a lock or the disk.
+
+        Raises SinkError for all errors of SQLite; a SyncFailed is raised again each time.
+        """
         if self._sync_failed:
             raise self._sync_failed
-        if self._failed:  # a disk that was full, or a table that another program has dropped: open it again
+        if self._failed:  # after a full disk, or when another program has dropped a table: open it again
             self._reopen()
         elif not self.intact():
             self._give_up()
@@ -148,7 +153,8 @@ class Database:
     def intact(self) -> bool:
         """See `Sink.intact`."""
         now = self._files_now()
-        self._files = [known or found for known, found in zip(self._files, now, strict=True)]  # one may come later
+        # a missing file may appear later
+        self._files = [known or found for known, found in zip(self._files, now, strict=True)]
         return not self._replaced and now == self._files and self._wal.is_whole()
 
     def state(self, frontier: str) -> SinkState:
@@ -161,7 +167,7 @@ class Database:
 
     @contextmanager
     def marked(self, mark: Mark | None) -> Iterator[None]:
-        """A transaction that leaves the mark as well."""
+        """A transaction that also leaves the mark."""
         with self.transaction():
             yield
             if mark:
@@ -170,23 +176,23 @@ class Database:
             self._marked[mark.frontier] = mark.number
 
     def scrub(self, most_bytes: int | None) -> str | None:
-        """Between transactions: nothing of what was deleted is left in the files. Why it may be, if so: StorageFailed
-        on a full disk.
+        """Removes deleted data from the files; called between transactions. Returns why some may still be there, or
+        None. Raises StorageFailed if the disk is full.
 
-        most_bytes: of a database that is written anew while others wait; None for any size.
+        most_bytes: the greatest size of a database that may be rewritten while others wait; None for any size.
         """
         with self._failures_named():
             size = os.path.getsize(self.path)
             if most_bytes is not None and size > most_bytes:
-                return f"{self.path} has {size >> 20} MiB, too much to be written anew while crawlerd runs"
+                return f"{self.path} has {size >> 20} MiB, too much to rewrite while crawlerd runs"
             vacuum(self.path)
             if not any(self._wal.shrink() for _ in range(SHRINK_TRIES)):
-                return f"another program reads {self.path}, whose log still has what was deleted: end that program"
+                return f"another program reads {self.path}, whose log still contains deleted data: end that program"
         return None
 
     def _files_now(self) -> list[tuple[int, int] | None]:
-        """Device and inode of the database, its log and the log's index. SQLite itself goes on writing to files that
-        have lost their names."""
+        """Device and inode of the database, its log and the log's index. They are compared, since SQLite itself goes on
+        writing to files that have lost their names."""
         found: list[tuple[int, int] | None] = []
         for suffix in ("", "-wal", "-shm"):
             try:
@@ -197,14 +203,14 @@ class Database:
         return found
 
     def _reopen(self) -> None:
-        """After a failure. What was acknowledged must be in what is opened."""
+        """Opens the database again after a failure. It must contain everything that was acknowledged."""
         identity = self.identity
         if self._files_now() != self._files:
             self._give_up()
         self._wal.rest()
         self.connection.close(True)
         self._closed = True
-        if not self.path.exists():  # or the next line would make another one
+        if not self.path.exists():  # otherwise the next line would create another one
             self._give_up()
         self._open(BUSY_AGAIN_SECONDS)
         numbers = {frontier: self.state(frontier).number or 0 for frontier in self._marked}
@@ -224,7 +230,7 @@ class Database:
         )
 
     def _look_for_tables(self) -> None:
-        """Another identity, once, where a stream's table is gone."""
+        """Gives the database a new identity, once, if a stream's table is missing."""
         execute = self.connection.execute
         if execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_stream'").get is None:
             return
@@ -237,7 +243,7 @@ class Database:
             execute("COMMIT")
 
     def _look_for_damage(self) -> None:
-        """SinkError when the file is damaged, as far as a few seconds tell."""
+        """Raises SinkError if damage is found within a few seconds."""
         until = time.monotonic() + CHECK_SECONDS
         self.connection.set_progress_handler(lambda: time.monotonic() > until, CHECK_STEPS)
         try:
@@ -265,8 +271,8 @@ class Database:
 
 
 def vacuum(path: Path) -> None:
-    """Writes a database anew, without what was deleted. On a connection of its own, which keeps what is temporary next
-    to it and not in memory."""
+    """Rewrites a database without deleted data. Uses a connection of its own, which puts temporary files next to the
+    database, not into memory."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
     with closing(apsw.Connection(str(without_links(path)), flags=flags)) as database:
         database.set_busy_timeout(VACUUM_BUSY_MILLISECONDS)
@@ -276,7 +282,10 @@ def vacuum(path: Path) -> None:
 
 
 def _failure(path: Path, error: apsw.Error, system_errno: int = 0) -> SinkError:
-    """What to tell the person who is woken by it. system_errno: of the last I/O error, 0 if unknown."""
+    """An error of SQLite, with advice for the person on call.
+
+    system_errno: of the last I/O error; 0 if unknown.
+    """
     reason = f"{error}; {os.strerror(system_errno)}" if system_errno else str(error)
     if sync_failed(error):
         return SyncFailed(f"the disk of {path} fails to sync ({reason})")

@@ -1,4 +1,4 @@
-"""Rows of a sink that are deleted for good: what is to be forgotten, and tombstones that are old."""
+"""Rows of a sink that are deleted for good: data to forget, and old tombstones."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     Execute = Callable[..., Any]
 
 BUSY_MILLISECONDS = 10_000
-LINES = 1_000  # that are looked at in one transaction
+LINES = 1_000  # lines that are read in one transaction
 
 _TABLES = "SELECT name, stream FROM _crawlerd_stream WHERE counted <> -1 ORDER BY name"
 _THERE = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)"
 _HAS_PARENTS = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?) WHERE name = 'parent')"
-# The next account of a table: its rows are found by the index of accounts and keys, however many there are.
+# The next account of a table. Its rows are found by the index of accounts and keys, however many there are.
 _NEXT = 'SELECT min(account) FROM "{table}" WHERE account > ? AND account < ?'
 _ALL = 'SELECT rowid FROM "{table}" WHERE account = :account LIMIT :most'
 _KEY = 'SELECT rowid FROM "{table}" WHERE account = :account AND id = :key LIMIT :most'
 _BELOW = 'SELECT rowid FROM "{table}" WHERE account = :account AND parent = :key LIMIT :most'
 _LIVE = 'SELECT count(*) FROM "{table}" WHERE deleted_at IS NULL AND rowid IN (SELECT value FROM json_each(?))'
-# A row that is not tombstoned and leaves makes another sink of this one, see `crawlerd.sinks.sqlite.database`.
+# Deleting a row that is not tombstoned makes it another sink, see `crawlerd.sinks.sqlite.database`.
 _TOMBSTONE = """UPDATE "{table}" SET deleted_at = coalesce(deleted_at, imported_at)
 WHERE rowid IN (SELECT value FROM json_each(?))"""
 _DELETE = 'DELETE FROM "{table}" WHERE rowid IN (SELECT value FROM json_each(?))'
@@ -44,7 +44,7 @@ _LAST = "\U0010ffff"
 
 
 def tables(execute: Execute, which: Erasure | None = None) -> list[tuple[str, str]]:
-    """Tables of streams, with their streams."""
+    """The tables of streams, with their streams."""
     if not execute(_THERE, ("_crawlerd_stream",)).get:
         return []
     found = [(str(name), str(stream)) for name, stream in execute(_TABLES).fetchall()]
@@ -52,7 +52,7 @@ def tables(execute: Execute, which: Erasure | None = None) -> list[tuple[str, st
 
 
 def erase(execute: Execute, which: Erasure, most: int) -> Erased:
-    """Within a transaction: at most so many rows."""
+    """Deletes at most `most` rows, within a transaction."""
     count = 0
     for table, stream in tables(execute, which):
         for account in _accounts(execute, table, which):
@@ -85,7 +85,7 @@ def _rows(execute: Execute, table: str, account: str, which: Erasure, most: int)
 
 
 def _accounts(execute: Execute, table: str, which: Erasure) -> Iterator[str]:
-    """Those of a table that are meant."""
+    """The accounts of a table that are to be forgotten."""
     yield from which.accounts
     bounds = [(f"{name}/", f"{name}0") for name in which.accounts] or [("", _LAST)]  # their parts
     for first, last in bounds:
@@ -95,7 +95,7 @@ def _accounts(execute: Execute, table: str, which: Erasure) -> Iterator[str]:
 
 
 def keys_below(execute: Execute, which: Erasure) -> set[tuple[str, str, str]]:
-    """Table, account and key of the rows that lie below the key."""
+    """Table, account and key of the rows below the key."""
     found: set[tuple[str, str, str]] = set()
     for table, _ in tables(execute, which) if which.key else ():
         if not execute(_HAS_PARENTS, (table,)).get:
@@ -107,7 +107,10 @@ def keys_below(execute: Execute, which: Erasure) -> set[tuple[str, str, str]]:
 
 
 def expire(execute: Execute, before: str, most: int) -> Erased:
-    """Within a transaction: at most so many rows that were tombstoned before then. before: as in `deleted_at`."""
+    """Deletes at most `most` rows that were tombstoned before then, within a transaction.
+
+    before: in the form of `deleted_at`.
+    """
     count = 0
     for table, _ in tables(execute):
         execute(_OLD_INDEX.format(table=table))
@@ -119,14 +122,14 @@ def expire(execute: Execute, before: str, most: int) -> Erased:
 
 
 class KeptLines:
-    """Lines of a sink that hands records on, in a table of its database."""
+    """Lines of a sink that passes records on, in a table of its database."""
 
     def __init__(self, table: str, column: str) -> None:
         self._table, self._column = table, column
-        self._after: int | None = None  # the last one that was looked at
+        self._after: int | None = None  # the last one that was read
 
     def erase(self, execute: Execute, which: Erasure) -> Erased:
-        """Within a transaction: those of the next ones that are meant."""
+        """Deletes, within a transaction, those of the next lines that are to be forgotten."""
         rows = execute(
             f"SELECT rowid, {self._column} FROM {self._table} WHERE rowid > ? ORDER BY rowid LIMIT ?",  # noqa: S608 - our own names
             (self._after if self._after is not None else -1, LINES),
@@ -146,13 +149,14 @@ def _bytes(line: str | bytes) -> bytes:
 
 
 def count_rows(path: Path, which: Erasure) -> dict[str, int]:
-    """How many rows of each table are meant, of a database that may be in use. SinkError when it cannot be read."""
+    """How many rows of each table a request to forget concerns, in a database that may be in use. Raises SinkError if
+    it cannot be read."""
     with _reading(path) as execute:
         return dict(_counts(execute, which))
 
 
 def read_keys_below(path: Path, which: Erasure) -> set[tuple[str, str, str]]:
-    """`keys_below` of a database that may be in use. SinkError when it cannot be read."""
+    """`keys_below` for a database that may be in use. Raises SinkError if it cannot be read."""
     with _reading(path) as execute:
         return keys_below(execute, which)
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK = "SELECT number FROM _crawlerd_frontier WHERE frontier = ?"
-# A batch whose task was to come with a later commit is in no task: `Outbox.call_back` hands it out again.
+# A batch whose task would have come with a later commit is in no task: `Outbox.call_back` hands it out again.
 _CALL_BACK = "UPDATE _crawlerd_batch SET number = 0 WHERE frontier = ? AND number > ?"
 
 
 def mark_of(path: Path, frontier: str) -> tuple[str, int]:
-    """The identity of the sink whose database it is, and the number of the frontier's last mark in it, 0 for none.
-    SinkError when it is none."""
+    """The identity of the sink with this database, and the number of the frontier's last mark in it, 0 for none. Raises
+    SinkError if it is not a sink's database."""
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as database:
             identity: str = database.execute("SELECT identity FROM _crawlerd_sink").get
@@ -29,6 +29,6 @@ def mark_of(path: Path, frontier: str) -> tuple[str, int]:
 
 
 def call_back(database: apsw.Connection, frontier: str, commits: int) -> None:
-    """Makes a copy of a sink fit a frontier of which all after commit number `commits` is lost."""
+    """Adapts a copy of a sink to a frontier that has lost all commits after number `commits`."""
     if database.execute("SELECT 1 FROM sqlite_schema WHERE name = '_crawlerd_batch'").get:
         database.execute(_CALL_BACK, (frontier, commits))

@@ -1,4 +1,5 @@
-"""The outbox of an HTTP sink: versions in their order, the batches that they are delivered in, and who has those."""
+"""The outbox of an HTTP sink: versions in their order, the batches in which they are delivered, and which task has each
+batch."""
 
 from __future__ import annotations
 
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
 KIND, STREAM = "http.outbox", "deliveries"
 BUSY_MILLISECONDS = 5_000
 
-# A line is a version of a record. batch: that it is in; 0 while it waits; that of a refused one is negative. run: the
-# sink's own number, since another frontier gives the same numbers to other runs. method, path: of its own request; ""
-# where it goes with others. data: JSON, NULL of a tombstone.
-# A batch belongs to a task of a run; the commit that follows the one with this number has made it. token: of that task.
-# refused: 1 when it is a dead letter, and its ranges go on without it.
+# _crawlerd_line has the versions of records that are to be delivered.
+#   batch: the batch that has it; 0 while it waits; negative if the batch was refused.
+#   run: the sink's own number, since another frontier gives the same numbers to other runs.
+#   method, path: of its own request; "" if it is sent together with others.
+#   data: JSON, NULL for a tombstone.
+# _crawlerd_batch has the batches; each belongs to a task of a run.
+#   number: the task is made by the commit that follows the one with this number.
+#   token: the token of that task.
+#   refused: 1 if the task is a dead letter; its ranges continue without it.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS _crawlerd_line(
   id      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,7 +82,7 @@ UPDATE _crawlerd_line SET batch = -batch WHERE batch = :batch;
 UPDATE _crawlerd_batch SET refused = 1 WHERE id = :batch"""
 _DONE = """DELETE FROM _crawlerd_line WHERE batch = :batch; DELETE FROM _crawlerd_batch WHERE id = :batch"""
 _AGAIN = """UPDATE _crawlerd_line SET batch = 0 WHERE batch = -:batch; DELETE FROM _crawlerd_batch WHERE id = :batch"""
-# The key is chance: a copy of the database that goes on must not use it once more.
+# The key is random: a restored copy of the database must not use the same key again.
 _CUT = """INSERT INTO _crawlerd_batch VALUES (NULL, lower(hex(randomblob(16))), 0, '', 0, 0, 0) RETURNING id"""
 _HAND_OUT = """UPDATE _crawlerd_batch SET token = token + 1, frontier = ?, number = ?, run = ? WHERE id = ?
 RETURNING token, (SELECT count(*) FROM _crawlerd_line WHERE batch = _crawlerd_batch.id)"""
@@ -91,7 +96,10 @@ _EMPTY = """DELETE FROM _crawlerd_batch WHERE id NOT IN (SELECT abs(batch) FROM 
 
 
 class Line(NamedTuple):
-    """A version that is to be delivered; see above. data: None of a tombstone."""
+    """A version that is to be delivered; see `_TABLES`.
+
+    data: None for a tombstone.
+    """
 
     name: str
     account: str
@@ -104,8 +112,8 @@ class Line(NamedTuple):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """Arguments of a task that delivers a batch, as they lie in the frontier; `crawlerd.sources.http.Send` has them.
-    The batch itself stays in the outbox."""
+    """The arguments of a task that delivers a batch, as the frontier stores them; `crawlerd.sources.http.Send` reads
+    them. The batch itself stays in the outbox."""
 
     database: str
     batch: int
@@ -121,10 +129,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Sending(NamedTuple):
-    """A batch that is to be sent.
+    """A batch to send.
 
     what: the first record, for people.
-    method, path: of its only record; "" where it goes with others.
+    method, path: of its only record; "" if several are sent together.
     """
 
     idempotency_key: str
@@ -139,9 +147,9 @@ class SqliteOutbox:
 
     def __init__(self, rows: SqliteRows, receiver: Receiver) -> None:
         self._rows, self._receiver = rows, receiver
-        self._errands: defaultdict[int, list[NewTask]] = defaultdict(list)  # of transactions that are over
+        self._errands: defaultdict[int, list[NewTask]] = defaultdict(list)  # requested by completed transactions
         self._lost: set[int] = set()  # batches that no task has
-        self._uncut = False  # something waits that could be under way
+        self._uncut = False  # some versions wait that could be sent now
         with rows.transaction():
             self._execute(_TABLES)
         self.reset()
@@ -167,7 +175,7 @@ class SqliteOutbox:
     # within a transaction
 
     def forget(self, which: Erasure) -> int:
-        """Versions that are to be delivered leave, and so do batches that have none left. How many versions."""
+        """Removes versions that match, and batches that have none left. Returns how many versions."""
         below = keys_below(self._execute, which)
         gone = [
             number
@@ -183,27 +191,27 @@ class SqliteOutbox:
         return len(gone)
 
     def reset(self) -> None:
-        """The last transaction was rolled back."""
-        self._fresh: dict[int, list[NewTask]] = {}  # errands of this one
-        self._found: set[int] = set()  # batches that were lost before it
+        """Called after the last transaction was rolled back."""
+        self._fresh: dict[int, list[NewTask]] = {}  # requested by this transaction
+        self._found: set[int] = set()  # lost batches that it has handled
         self.look_again()
 
     def committed(self) -> None:
-        """The last transaction was not rolled back."""
+        """Called after the last transaction was committed."""
         for run, tasks in self._fresh.items():
             self._errands[run] += tasks
         self._lost -= self._found
         self._fresh, self._found = {}, set()
 
     def refused(self, table: str, account: str, keys: Sequence[str], run: int) -> set[str]:
-        """Those of the keys whose version was refused, when another run had read it."""
+        """The keys whose version was refused after another run had read it."""
         if self._execute("SELECT 1 FROM _crawlerd_line WHERE batch < 0 LIMIT 1").get is None:
             return set()
         rows = self._execute(_REFUSED, (table, account, run, msgspec.json.encode(keys).decode()))
         return {key for (key,) in rows}
 
     def put(self, lines: Sequence[Line]) -> None:
-        """Later versions: earlier ones of the same records that were refused are not delivered any more."""
+        """Adds versions. Earlier refused versions of the same records are not delivered any more."""
         if not lines:
             return
         many = self._rows.database.connection.executemany
@@ -214,7 +222,7 @@ class SqliteOutbox:
         self._loaded.update(ranges)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """Takes the receipts, and hands out what can be under way."""
+        """Processes the receipts, and hands out batches that can be sent now."""
         started = {each.run: each.started for each in deliveries if each.carries}
         known = {self._rows.number(each): each.run for each in deliveries if each.carries}
         if not started:
@@ -233,13 +241,13 @@ class SqliteOutbox:
         self._fresh, self._found, self._uncut = dict(errands), set(self._lost), False
 
     def _take(self, delivery: Delivery, receipt: Receipt) -> bool:
-        """Whether the batch is to be sent again, as it is now."""
+        """Whether the batch must be sent again, in its current form."""
         batch = receipt.batch
         facts = self._execute("SELECT token, refused FROM _crawlerd_batch WHERE id = ?", (batch,)).fetchone()
         if facts is None or facts[0] != receipt.token:
             return False
         if facts[1]:
-            if receipt.state == "done":  # its dead letter is retried: no later version of its records has come
+            if receipt.state == "done":  # its dead letter was retried: no later version of its records has come
                 self._execute(_AGAIN, {"batch": batch})
                 self.look_again()
             return False
@@ -258,13 +266,14 @@ class SqliteOutbox:
         return receipt.state == "split"
 
     def look_again(self) -> None:
-        """Any range may be free, or have something that waits. Also outside of a transaction."""
-        self._locked: set[int] | None = None  # ranges that something is under way of
-        self._loaded = set(range(RANGES))  # ranges in which something may wait
+        """Forgets which ranges are free, and which have waiting versions. May be called outside of a transaction
+        too."""
+        self._locked: set[int] | None = None  # ranges of which a batch is under way
+        self._loaded = set(range(RANGES))  # ranges in which versions may wait
 
     def _cut(self) -> list[tuple[int, int]]:
-        """New batches of what may be under way, with the run that has asked for the first version of each, by the
-        sink's number."""
+        """Makes batches of versions that can be sent now. Returns each with the run that wrote its first version, by
+        the sink's number."""
         if self._locked is None:
             rows = self._execute("SELECT DISTINCT range FROM _crawlerd_line WHERE batch > 0")
             self._locked = {place for (place,) in rows}
@@ -288,7 +297,7 @@ class SqliteOutbox:
         ]
 
     def _hand_out(self, batch: int, run: int, started: float, mark: Mark | None) -> Iterable[NewTask]:
-        """The task that delivers a batch; none when there is no such batch."""
+        """Requests the task that delivers a batch; nothing if there is no such batch."""
         handed = self._execute(_HAND_OUT, (*(mark or ("", 0)), run, batch)).fetchone()
         if handed is None:
             return
@@ -309,7 +318,7 @@ class SqliteOutbox:
         yield NewTask(KIND, STREAM, DEFAULT_PRIORITY, msgspec.json.encode(task).decode(), account=to.account)
 
     def _count(self, delivery: Delivery, batch: int) -> None:
-        """What is delivered, in the totals of the run whose task has done it."""
+        """Adds what was delivered to the totals of the run whose task delivered it."""
         rows = self._execute("SELECT change, count(*) FROM _crawlerd_line WHERE batch = ? GROUP BY change", (batch,))
         counts = dict(rows.fetchall())
         run = self._rows.number(delivery)
@@ -321,8 +330,8 @@ class SqliteOutbox:
 
 
 def read(path: Path, batch: int, token: int) -> Sending | None:
-    """A batch, for who is to send it; None when there is nothing to send: it was delivered, refused, or has another
-    task by now. From any process. SinkError when the database cannot be read."""
+    """A batch, for the task that sends it; None if there is nothing to send: it was delivered or refused, or has
+    another task now. May be called from any process. Raises SinkError if the database cannot be read."""
     try:
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
@@ -346,8 +355,8 @@ def read(path: Path, batch: int, token: int) -> Sending | None:
 
 
 def forget_another(database: Database, receiver: str) -> int | None:
-    """Drops all of a database that was another receiver's, which must be opened again then. Returns how many versions
-    waited for that one; None where it was not another's."""
+    """Drops the content of a database that belonged to another receiver; it must be opened again then. Returns how many
+    versions waited for that one; None if the receiver is the same."""
     execute = database.connection.execute
     with database.transaction():
         execute("CREATE TABLE IF NOT EXISTS _crawlerd_receiver(address TEXT NOT NULL)")

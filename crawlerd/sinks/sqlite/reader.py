@@ -1,4 +1,4 @@
-"""What an SQLite sink holds, for commands that show it."""
+"""Reads the objects of an SQLite sink, for commands that show them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BUSY_MILLISECONDS = 5_000
 
 
 def objects(path: Path, source: str, stream: str, account: str) -> Iterator[dict[str, Any]]:
-    """An account's objects of one stream that are not known to be gone, by id; none when nothing was imported yet.
-    SinkError when the database cannot be read."""
+    """An account's objects of one stream by id, without those known to be deleted; none if nothing was imported yet.
+    Raises SinkError if the database cannot be read."""
     if not STREAM_NAME.fullmatch(source) or not STREAM_NAME.fullmatch(stream):
         raise SinkError(f"{source!r} and {stream!r} cannot name a table")
     if not path.exists():

@@ -1,4 +1,5 @@
-"""The rows of an SQLite sink: a table a stream, rows by account and key, written and swept by a statement each."""
+"""The rows of an SQLite sink: one table per stream, rows by account and key; one statement each writes and sweeps
+them."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
     from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
-# A rowid table: objects are appended, only the key's index is in key order. WITHOUT ROWID was as fast for ascending
-# keys, but took 26 us of CPU a record and not 7 for random ones, and 9,400 bytes and not 2,800 for a 2,000-byte object.
+# A rowid table: objects are appended, and only the key's index is in key order. WITHOUT ROWID was as fast for ascending
+# keys; for random ones it took 26 us of CPU per record, not 7, and 9,400 bytes for a 2,000-byte object, not 2,800.
 _TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
   account     TEXT NOT NULL,
   id          TEXT NOT NULL,
@@ -38,15 +39,15 @@ _TABLE = """CREATE TABLE IF NOT EXISTS "{table}" (
   PRIMARY KEY (account, id),
   CHECK (data IS NOT NULL OR deleted_at IS NOT NULL)
 )"""
-# counted: all that was ever in the table is in the totals of runs, so that `check` may compare; -1: it was dropped.
+# counted: every change of the table is in the totals of runs, so `check` may compare them; -1: it was dropped.
 _STREAM = """CREATE TABLE IF NOT EXISTS _crawlerd_stream(
   name TEXT PRIMARY KEY, stream TEXT NOT NULL, counted INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO _crawlerd_stream VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET counted = counted AND NOT excluded.counted"""
-# For a table whose rows have parents, with the first of them: the index would cost all others time and space.
+# Applied to a table when the first row with a parent comes: for other tables, the index would cost time and space.
 _PARENT = """ALTER TABLE "{table}" ADD COLUMN parent TEXT;
 CREATE INDEX "_crawlerd_below_{table}" ON "{table}"(account, parent) WHERE parent IS NOT NULL"""
-# ?1 account, ?2 now, ?3 run. The last WHERE makes a repeated delivery write nothing at all. Keys and data are values of
-# the statement, the data as bytes: SQLite parses none of it, which took half of the sink's time.
+# ?1 account, ?2 now, ?3 run. The last WHERE makes a repeated delivery write nothing at all. Keys and data are
+# parameters, the data as bytes, so that SQLite parses none of it: that took half of the sink's time.
 _UPSERT = """INSERT INTO "{table}" (account, id, data, imported_at, run, deleted_at, change{parent})
 SELECT ?1, column1, CAST(column2 AS TEXT), ?2, ?3, iif(column2 IS NULL, ?2, NULL), iif(column2 IS NULL, NULL, 'new')
   {its_parent}
@@ -69,17 +70,18 @@ _WITH_PARENT = {
     "set_parent": ", parent = coalesce(excluded.parent, parent)",
     "other_parent": "OR parent IS NOT coalesce(excluded.parent, parent)",
 }
-_SIZES = (1, 4, 16, 50, 100, 250, 500, 1000)  # rows of a statement, the last ones empty: few statements to prepare
+# rows per statement, the last ones empty, so that few statements are prepared
+_SIZES = (1, 4, 16, 50, 100, 250, 500, 1000)
 _CONFIRM = """CREATE TABLE IF NOT EXISTS _crawlerd_account(
   source TEXT NOT NULL, account TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (source, account)) WITHOUT ROWID;
 INSERT INTO _crawlerd_account VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET identity = identity RETURNING identity"""
-# Two imports may share a stream. :first is the first key, :behind what sorts after the last one, :since when the run
-# began.
+# Two imports may share a stream. :first is the first key, :behind a value that sorts after the last one, :since when
+# the run began.
 _SWEPT = "account = :account AND {id} >= :first AND {id} < :behind AND deleted_at IS NULL"
 _OTHERS = " AND run <> :run AND imported_at < :since"
 _OWN = " AND (run = :run OR imported_at < :since)"
 _BELOW = " AND parent = :parent"
-# Runs up to this one may have been written by a version that did not keep the API's spelling.
+# Runs up to this one may come from a version that did not keep the API's spelling.
 _RESPELLED = """CREATE TABLE IF NOT EXISTS _crawlerd_respelled(run INTEGER NOT NULL);
 INSERT INTO _crawlerd_respelled SELECT coalesce((SELECT max(id) FROM _crawlerd_run), ?1)
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_respelled)"""
@@ -98,9 +100,9 @@ class SqliteRows:
     """See `Rows`."""
 
     def __init__(self, path: Path, mode: int = FILE_MODE) -> None:
-        """Opens or creates the database; its directory must exist. SinkError when it cannot be used.
+        """Opens or creates the database; its directory must exist. Raises SinkError if it cannot be used.
 
-        mode: rights of its files.
+        mode: permissions of its files.
         """
         self.database = Database(path, mode)
         self._tallies = Tallies(self.database)
@@ -219,7 +221,8 @@ class SqliteRows:
         self.database.idle()
 
     def close(self) -> None:
-        """SinkError when the WAL cannot be moved into the database; what was written stays durable in the WAL."""
+        """Closes the database. Raises SinkError if the WAL cannot be moved into it; what was written stays durable in
+        the WAL."""
         self.database.close()
 
     def _upsert(
@@ -247,12 +250,13 @@ class SqliteRows:
         return True
 
     def _is_same(self, old: Any, new: Any) -> bool:
-        """Called by SQLite. What an earlier version kept as a BLOB is never the same."""
+        """Called by SQLite. Data that an earlier version stored as a BLOB is never the same."""
         return isinstance(old, str) and isinstance(new, str) and self._same(old, new)
 
 
 def _sweeping(statement: str, table: str, bounds: SweepBounds) -> str:
-    """With the plus, the index of keys is not used: the few rows below a parent are found by that of parents."""
+    """The statement with the conditions of a sweep. For rows below a parent, a plus sign keeps SQLite from using the
+    index of keys, so that it uses that of parents."""
     key = "+id" if bounds.parent else "id"
     which = _SWEPT.format(id=key) + (_OWN if bounds.own else _OTHERS) + (_BELOW if bounds.parent else "")
     return statement.format(table=table, swept=which, id=key)
@@ -263,7 +267,7 @@ def _bindings(bounds: SweepBounds) -> dict[str, str | int | bytes]:
 
 
 def _behind(prefix: str) -> str | bytes:
-    """What sorts after all keys that begin so: any blob sorts after all text."""
+    """A value that sorts after all keys with this prefix; any blob sorts after all text."""
     last = prefix.rstrip("\U0010ffff")
     if not last:
         return b""

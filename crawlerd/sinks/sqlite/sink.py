@@ -24,15 +24,15 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | No
     """Records in an SQLite database, for reading by any program while it is written.
 
     Table `<source>_<stream>`, primary key (account, id):
-    - data: the object as JSON text, as the API wrote it but for insignificant whitespace. Earlier versions kept an
-      object nested deeper than 1,000 levels as a BLOB of its text; its fields are NULL in the view.
+    - data: the object as JSON text, as the API wrote it, except for insignificant whitespace. Earlier versions stored
+      an object nested deeper than 1,000 levels as a BLOB of its text; its fields are NULL in the view.
     - imported_at: when the row was last changed by a run, as UTC text that sorts: "2026-01-31T09:30:00.000Z".
-    - run: the run that did: its number, or one of the sink's own where that was given to another run before, by a
-      frontier that was lost; `_crawlerd_run` has both.
-    - change: what that run did to it: new, changed, unchanged, tombstoned; NULL when it was gone before as well;
-      skipped when its new data could not be imported.
-    - deleted_at: since when the object is known to be gone at the API, else NULL. Its last data is kept; data is NULL
-      if it was never imported. A later import of the object clears it.
+    - run: the number of that run, or a number of the sink's own if another run of a lost frontier had the same number;
+      `_crawlerd_run` has both.
+    - change: what that run did to it: new, changed, unchanged, tombstoned; NULL if it did not exist before either;
+      skipped if its new data could not be imported.
+    - deleted_at: since when the object is known to be deleted at the API, otherwise NULL. Its last data is kept; data
+      is NULL if it was never imported. A later import of the object clears it.
 
     View `<source>_<stream>_view`: account, id, one column for each top-level field, imported_at, run, deleted_at.
     Scalars are SQL values (true is 1; integers over 64 bits and long fractions are rounded, `data` has them exactly),
@@ -40,13 +40,13 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | No
     as fields do, in the order of their first appearance, at most MAX_FIELDS. A field whose name is empty, has more
     than 63 characters, or a quotation mark, backslash or control character among them, has no column. A field named
     like an earlier column or one of OWN_COLUMNS, in any case, gets underscores appended until it differs: the object's
-    own "id" is `id_`, for `id` is the record's key. The views belong to the sink: it replaces them.
+    own "id" is `id_`, since `id` is the record's key. The views belong to the sink: it replaces them.
 
-    `_crawlerd_tally` has the totals of each run by stream, the runs by the numbers that the rows have.
+    `_crawlerd_tally` has the totals of each run by stream, with the same numbers of runs as in the rows.
 
-    The database is opened or created; its directory must exist. SinkError when it cannot be used.
+    The database is opened or created; its directory must exist. Raises SinkError if it cannot be used.
 
-    mode: rights of its files.
+    mode: permissions of its files.
     retain_tombstones: see `RowSink`.
     """
     rows = SqliteRows(path, mode)
@@ -54,7 +54,7 @@ def sqlite_sink(path: Path, mode: int = FILE_MODE, retain_tombstones: float | No
 
 
 class StoredObjects:
-    """The objects themselves, and a view of each stream that has a column for each of their fields."""
+    """Stores the objects themselves, with a view for each stream that has a column for each of their fields."""
 
     def __init__(self, rows: SqliteRows) -> None:
         self._rows = rows
@@ -74,8 +74,8 @@ class StoredObjects:
         self._rows.sweep(table, bounds)
 
     def forget(self, which: Erasure) -> Erased:
-        """See `Content.forget`; nothing else is written."""
+        """See `Content.forget`; nothing but rows is written."""
         return Erased(0, False)
 
     def end(self, deliveries: Sequence[Delivery], mark: Mark | None) -> None:
-        """See `Content.end`; nothing is left to do."""
+        """See `Content.end`; there is nothing left to do."""

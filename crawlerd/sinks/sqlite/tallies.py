@@ -1,4 +1,4 @@
-"""What runs have done to the streams of an SQLite sink, counted exactly, in the transactions that do it."""
+"""What runs have done to the streams of an SQLite sink, counted exactly, within the transactions that do it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from crawlerd.sink import Delivery
     from crawlerd.sinks.sqlite.database import Database
 
-# Names that no stream's table can have. A run has a number of the sink's own: the frontier's, unless that was given to
-# another run before.
+# Names that no stream's table can have. A run has a number of the sink's own: the frontier's number, unless another run
+# has it already.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS _crawlerd_run(
   id      INTEGER PRIMARY KEY,
@@ -34,14 +34,14 @@ CREATE TABLE IF NOT EXISTS _crawlerd_tally(
 CREATE TEMP TABLE IF NOT EXISTS _crawlerd_old(last INTEGER NOT NULL);
 INSERT INTO _crawlerd_old SELECT 9223372036854775807 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_old);
 """
-KNOWN_RUNS = 1_000  # that are remembered: others are looked up again
+KNOWN_RUNS = 1_000  # numbers of runs that are remembered; others are looked up again
 _RUN = """INSERT INTO _crawlerd_run SELECT
   iif(EXISTS (SELECT 1 FROM _crawlerd_run WHERE id = ?1), (SELECT max(id) + 1 FROM _crawlerd_run), ?1), ?1, ?2
 WHERE NOT EXISTS (SELECT 1 FROM _crawlerd_run WHERE run = ?1 AND started = ?2)"""
 
-# TEMP: no other program's writes are counted, and none has to know of it. Each row counts once a run, under its last
-# change, in the transaction that changes it: a delivery that comes again changes no row. Rows behind the `last` old one
-# are being inserted, and are counted when they are in: a trigger for each took a quarter of the sink's time.
+# TEMP, so that the triggers do not count other programs' writes, which need not know of them. Each row counts once per
+# run, by its last change, in the transaction that changes it: a repeated delivery changes no row. Rows after the `last`
+# old one are being inserted, and are counted afterwards: a trigger for each took a quarter of the sink's time.
 _COUNT = """
 CREATE TEMP TRIGGER IF NOT EXISTS "{table}_update" AFTER UPDATE ON main."{table}"
 WHEN (NEW.run <> OLD.run OR NEW.change IS NOT OLD.change) AND OLD.rowid <= (SELECT last FROM _crawlerd_old) BEGIN
@@ -60,8 +60,8 @@ UPDATE _crawlerd_old SET last = 9223372036854775807"""
 
 # Whether data are the same. {respelled}: see `crawlerd.sinks.sqlite.rows`.
 _SAME = "iif(data IS excluded.data, 1, iif(run <= {respelled}, crawlerd_same(data, excluded.data), 0))"
-# What a row's `change` becomes when an upsert meets it: of its first write in a run, what it was before decides; later
-# ones know from `change` whether it was there ('new' and NULL: it was not).
+# The new `change` of an existing row in an upsert. For the first write in a run, its previous state decides; later
+# writes know from `change` whether it existed before the run ('new' and NULL: it did not).
 CHANGE = """CASE
   WHEN iif(run = excluded.run, change IS NULL OR change = 'new', deleted_at IS NOT NULL)
     THEN iif(excluded.deleted_at IS NULL, 'new', NULL)
@@ -71,32 +71,32 @@ CHANGE = """CASE
 END""".replace("{same}", _SAME)
 
 
-# What was forgotten counts under a run that no frontier has.
+# Forgotten rows are counted for a run number that no frontier has.
 _FORGOTTEN = """INSERT INTO _crawlerd_tally(run, stream, tombstoned) VALUES (0, ?1, ?2)
 ON CONFLICT DO UPDATE SET tombstoned = tombstoned + excluded.tombstoned"""
 
 
 def note_forgotten(execute: Callable[..., object], stream: str, rows: int) -> None:
-    """So many rows of the stream that were there are to be deleted."""
+    """Counts existing rows of the stream that are about to be deleted."""
     if rows:
         execute(_FORGOTTEN, (stream, rows))
 
 
 class Tallies:
-    """What each run has done to each stream, counted in the transactions that do it; use it within them."""
+    """What each run has done to each stream. Used within the transactions that do it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.reset()
 
     def reset(self) -> None:
-        """After a transaction that was rolled back: what it has made is gone."""
+        """Called after a transaction was rolled back: what it has made is gone."""
         self._ready = False
         self._runs: dict[tuple[int, float], int] = {}
         self._streams: set[tuple[int, str]] = set()
 
     def open(self) -> None:
-        """Makes the tables; `run` does by itself."""
+        """Makes the tables. `run` calls this itself."""
         if not self._ready:
             self._database.connection.execute(_TABLES)
             self._ready = True
@@ -118,19 +118,20 @@ class Tallies:
         return number
 
     def count(self, table: str, stream: str) -> None:
-        """From now on changes to the rows of `table`, which has the columns run and change, count for the stream."""
+        """From then on, changes of rows of `table`, which has the columns run and change, are counted for the
+        stream."""
         self._database.connection.execute(_COUNT.format(table=table, stream=stream))
 
     @contextmanager
     def inserting(self, table: str, run: int, stream: str) -> Iterator[None]:
-        """Within, rows of the run may be inserted."""
+        """A block in which rows of the run may be inserted."""
         execute = self._database.connection.execute
         execute(_BEFORE.format(table=table))
         yield
         execute(_BEHIND.format(table=table), (run, stream))
 
     def begin(self, run: int, stream: str) -> None:
-        """Call before the first change of a run to a stream."""
+        """Must be called before the first change of a run to a stream."""
         if (run, stream) not in self._streams:
             self._database.connection.execute(
                 "INSERT OR IGNORE INTO _crawlerd_tally(run, stream) VALUES (?, ?)", (run, stream)
@@ -140,7 +141,7 @@ class Tallies:
             self._streams.add((run, stream))
 
     def totals(self, deliveries: Iterable[Delivery]) -> dict[tuple[int, str], Totals]:
-        """Of the deliveries' runs: every stream that was begun."""
+        """The totals of the deliveries' runs, for every stream that was begun."""
         totals: dict[tuple[int, str], Totals] = {}
         for number, run in {self.run(delivery): delivery.run for delivery in deliveries}.items():
             rows: list[tuple[Any, ...]] = self._database.connection.execute(

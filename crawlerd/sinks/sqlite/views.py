@@ -11,21 +11,22 @@ if TYPE_CHECKING:
     from crawlerd.sinks.sqlite.database import Database
 
 OWN_COLUMNS = ("account", "id", "data", "imported_at", "run", "deleted_at")
-MAX_FIELDS = 495  # columns of a view besides ours, 500 in all: an API that invents names must not grow it without end
+# columns of a view apart from ours, 500 in all: an API that invents field names must not make it grow without end
+MAX_FIELDS = 495
 
-_FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')  # what a quoted label of a JSON path can be, in any SQLite
+_FIELD = re.compile(r'[^"\\\x00-\x1f\x7f]{1,63}')  # valid as a quoted label of a JSON path in any version of SQLite
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # With the name of its column, which may itself look like a field.
 _FIELD_IN_VIEW = re.compile(r"""json_extract\(data, '\$\.(?:(\w+)|"([^"]+)")'\)(?: END AS "[^"]*")?""")
 
-# json_extract and not ->>, which SQLite before 3.38 cannot parse: it would refuse to open the whole file.
+# json_extract, not ->>, which SQLite before 3.38 cannot parse: it would refuse to open the whole file.
 _VIEW = """CREATE VIEW IF NOT EXISTS "{table}_view" AS
 SELECT account, id, {fields}imported_at, run, deleted_at FROM "{table}" """
 _VIEW_FIELD = """CASE typeof(data) WHEN 'text' THEN json_extract(data, '$.{label}') END AS "{column}", """
 
 
 class Views:
-    """The views of the streams' tables, in one database."""
+    """The views of the streams' tables in one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,10 +34,10 @@ class Views:
 
     def reset(self) -> None:
         """See `Content.reset`."""
-        self._fields: dict[str, dict[str, None]] = {}  # of each view, in order
+        self._fields: dict[str, dict[str, None]] = {}  # the fields of each view, in order
 
     def widen(self, table: str, fields: Iterable[str]) -> None:
-        """Gives the view a column for each field that it can have one for."""
+        """Adds a column to the view for each field that can have one."""
         execute = self._database.connection.execute
         known = self._fields.get(table)
         if known is None:
@@ -52,7 +53,7 @@ class Views:
 
 
 def _view(table: str, fields: Iterable[str]) -> str:
-    """The statement that makes the view. Earlier fields keep their column when later ones are added."""
+    """The statement that makes the view. Earlier fields keep their columns when later ones are added."""
     taken = set(OWN_COLUMNS)
     columns = ""
     for field in fields:

@@ -1,5 +1,5 @@
-"""What else AWS Organizations tells of an organization: who administers it for which service, its own policy, its
-invitations, and the policies that an account ends up with."""
+"""Further facts about an organization: who administers it for which service, its own policy, its invitations, and the
+effective policies of each account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STREAMS = (
     "handshakes",
     "effective_policies",
 )
-# AWS documents no rates of these operations. So each gets the lowest that it documents of any that reads an
+# AWS documents no rates for these operations. Each gets the lowest documented rate of an operation that reads an
 # organization.
 LOWEST = "1/second burst 2"
 OPERATIONS = (
@@ -33,7 +33,8 @@ OPERATIONS = (
     "list_handshakes_for_organization",
 )
 LIMITS: Mapping[str, list[str]] = {operation: [LOWEST] for operation in OPERATIONS}
-# Policy types of which an account has no effective one: they permit and forbid, and all that are above it count.
+# Policy types without an effective policy of an account: they permit and forbid, and all policies above an account
+# count.
 AUTHORIZING = ("SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY")
 
 
@@ -44,7 +45,7 @@ class Administrators(Page, kind="aws_org.delegated_administrators"):
 
 @dataclass(frozen=True, kw_only=True)
 class Services(Page, kind="aws_org.delegated_services"):
-    """For which an account is a delegated administrator."""
+    """The services for which an account is a delegated administrator."""
 
     account: str
 
@@ -69,16 +70,16 @@ class Handshakes(Page, kind="aws_org.handshakes"):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingHandshake(TaskArgs, kind="aws_org.missing_handshake"):
-    """That the list has not named, though an earlier run has found it."""
+    """One that the list did not have, although an earlier run found it."""
 
     handshake: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Governed(Page, kind="aws_org.governed"):
-    """All accounts, to ask for the effective policies of each.
+    """All accounts, to request the effective policies of each.
 
-    types: policy types that are enabled.
+    types: the enabled policy types.
     """
 
     types: tuple[str, ...]
@@ -91,7 +92,7 @@ class EffectivePolicy(TaskArgs, kind="aws_org.effective_policy"):
 
 
 def first_tasks(streams: tuple[str, ...]) -> Iterator[TaskArgs]:
-    """What a run of these streams begins with, beside the roots."""
+    """The first tasks of a run for these streams, apart from the roots."""
     if not {"delegated_administrators", "delegated_services"}.isdisjoint(streams):
         yield Administrators(streams=streams)
     if "service_access" in streams:
@@ -116,7 +117,7 @@ def _effective(keys: Iterable[str]) -> Iterator[TaskArgs]:
         yield EffectivePolicy(account=account, type=policy_type)
 
 
-# How what is missing is asked for. What has no entry comes in one answer.
+# How missing objects are requested. Streams without an entry come in one answer.
 ASKS: Mapping[str, Ask] = {
     "delegated_administrators": lambda keys: [Administrators(again=True, streams=("delegated_administrators",))],
     "delegated_services": lambda keys: [Services(account=each, again=True) for each in parents(keys)],
@@ -183,7 +184,7 @@ def registers(source: Source) -> None:
 
     @source.handles(MissingHandshake, stream="handshakes", bucket="describe_handshake")
     def missing_handshake(api: AwsApi, args: MissingHandshake) -> Iterator[Output]:
-        """AWS drops one 30 days after it has ended."""
+        """AWS drops an invitation 30 days after it has ended."""
         try:
             answer = api.call("organizations", "describe_handshake", HandshakeId=args.handshake)
         except NotFound:
@@ -192,7 +193,7 @@ def registers(source: Source) -> None:
             case {"Handshake": {"Id": str(found)}} if found == args.handshake:
                 yield Record("handshakes", found, answer["Handshake"])
             case _:
-                raise Transient("wrong body: not the Handshake that was asked for")
+                raise Transient("wrong body: not the requested Handshake")
 
     @lists(source, Governed, "list_accounts", items="Accounts", stream="effective_policies")
     def governed(args: Governed, objects: Objects) -> Iterator[Output]:

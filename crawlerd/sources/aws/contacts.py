@@ -1,5 +1,5 @@
-"""AWS account contacts: billing, operations and security of each account of an organization, and what else AWS knows of
-an account, where it is wanted."""
+"""AWS account contacts: billing, operations and security of each account of an organization, and other facts about
+accounts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from crawlerd.sources.aws.pages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-MOST_REGIONS = 50  # that one answer has
+MOST_REGIONS = 50  # in one answer
 TYPES = ("BILLING", "OPERATIONS", "SECURITY")
 
 aws_contacts = Source(
@@ -47,7 +47,8 @@ aws_contacts = Source(
     streams=["alternate_contacts"],
     optional=["contact_information", "primary_emails", "account_information", "regions"],
     limits=Limits(
-        # Their bursts are left to others.
+        # Their bursts are left to other users of the account.
+        # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html
         by_bucket={  # https://docs.aws.amazon.com/accounts/latest/reference/quotas.html
             "describe_account": [DESCRIBE_ACCOUNT_LIMIT],
             "get_account_information": ["3/second"],
@@ -70,9 +71,10 @@ class Accounts(Page, kind="aws_contacts.accounts"):
 
 @dataclass(frozen=True, kw_only=True)
 class OfAccount(TaskArgs, kind="aws_contacts.of_account"):
-    """
+    """A request about an account.
+
     account, name, state, email: as AWS Organizations has them.
-    management: it is the organization's own.
+    management: it is the organization's management account.
     """
 
     account: str
@@ -82,11 +84,13 @@ class OfAccount(TaskArgs, kind="aws_contacts.of_account"):
     management: bool
 
     def asked(self, api: AwsApi, operation: str, item: str = "", **parameters: Any) -> dict[str, Any]:
-        """The row for what AWS answers about the account; item: where the answer has it, if not all over.
+        """The row for what AWS answers about the account.
 
-        exists: False when nothing is set; null, with the reason, when AWS does not tell because of the account's state.
+        item: the field of the answer with the data; "" for the whole answer.
+        The row's `exists` is False if nothing is set, and null, with the reason, if AWS does not answer because of the
+        account's state.
         """
-        if not self.management:  # which AWS refuses to be asked about by its number
+        if not self.management:  # AWS does not accept the number of the management account
             parameters["AccountId"] = self.account
         try:
             answer = api.call("account", operation, **parameters)
@@ -127,7 +131,10 @@ class AccountInformation(OfAccount, kind="aws_contacts.account_information"):
 
 @dataclass(frozen=True, kw_only=True)
 class Regions(OfAccount, kind="aws_contacts.regions"):
-    """A page of an account's regions. token: where it begins, "" for the first."""
+    """A page of an account's regions.
+
+    token: where it begins, "" for the first.
+    """
 
     token: str = ""
 
@@ -139,9 +146,9 @@ class NextRegions(Regions, kind="aws_contacts.regions.next"):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingAccount(TaskArgs, kind="aws_contacts.missing_account"):
-    """That the list has not named, though an earlier run has found it.
+    """An account that the list did not have, although an earlier run found it.
 
-    streams: those that lack something.
+    streams: the streams that lack something of it.
     """
 
     account: str
@@ -181,7 +188,7 @@ def missing_account(api: AwsApi, args: MissingAccount) -> Iterator[Output]:
 
 
 def _of(account: dict[str, Any], streams: Sequence[str]) -> Iterator[Output]:
-    """What is asked about an account."""
+    """The tasks about an account."""
     facts = {
         "account": account["Id"],
         "name": account.get("Name") or "",
@@ -216,7 +223,7 @@ def contact_information(api: AwsApi, args: ContactInformation) -> Iterator[Outpu
 
 @aws_contacts.handles(PrimaryEmail, stream="primary_emails", bucket="get_primary_email", unique=True)
 def primary_email(api: AwsApi, args: PrimaryEmail) -> Iterator[Output]:
-    if args.management:  # it cannot be asked for; the list of accounts has it
+    if args.management:  # it cannot be requested; the list of accounts has it
         row = args.row(exists=bool(args.email), PrimaryEmail=args.email)
     else:
         row = args.asked(api, "get_primary_email")
@@ -231,7 +238,7 @@ def account_information(api: AwsApi, args: AccountInformation) -> Iterator[Outpu
 @aws_contacts.handles(NextRegions, stream="regions", bucket="list_regions", sequential=True)
 @aws_contacts.handles(Regions, bucket="list_regions", unique=True)
 def regions(api: AwsApi, args: Regions) -> Iterator[Output]:
-    """A row for each region; where AWS does not tell them, one for the account."""
+    """A row for each region; if AWS does not answer, one for the account."""
     token = {"NextToken": args.token} if args.token else {}
     row = args.asked(api, "list_regions", MaxResults=MOST_REGIONS, **token)
     if not row["exists"]:

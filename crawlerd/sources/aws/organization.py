@@ -1,4 +1,5 @@
-"""AWS Organizations: the tree of an organization with its tags and policies, right even if accounts move meanwhile."""
+"""AWS Organizations: the tree of an organization with its tags and policies, correct even if accounts move while it is
+read."""
 
 from __future__ import annotations
 
@@ -59,12 +60,12 @@ aws_org = Source(
 guards(aws_org)
 administration.registers(aws_org)
 
-# The order of the work. Tags take one request an object, so nearly all of the time: all accounts are listed at once,
-# for their tags to begin, and tags go before what they do not wait for. The tree is listed meanwhile, as a group, and
-# closed by a second list of all accounts: one that moved from a parent that was not listed yet to one that already was
-# is in no parent's list, and is asked for its parent.
+# The order of the work. Tags take one request for each object, so nearly all of the time: all accounts are listed
+# first, so that their tags can begin, and tags have priority over what they do not depend on. Meanwhile the tree is
+# listed, as a group. A second list of all accounts completes it: an account that moved from a parent that was not
+# listed yet to one that already was is in no parent's list, and its parent is requested.
 TAGS_FIRST, TREE_FIRST = 2, 1
-BELOW_ROOTS = {*aws_org.streams, "effective_policies"} - {"organizations"}  # what begins with a root
+BELOW_ROOTS = {*aws_org.streams, "effective_policies"} - {"organizations"}  # the streams that begin with a root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +80,9 @@ class Roots(Page, kind="aws_org.roots"):
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts(Page, kind="aws_org.accounts"):
-    """All of the organization, in no order.
+    """All accounts of the organization, in no particular order.
 
-    closing: at the end of the tree, instead of at the beginning.
+    closing: at the end of the tree, not at the beginning.
     """
 
     closing: bool
@@ -115,7 +116,7 @@ class Tags(Page, kind="aws_org.tags"):
 
 @dataclass(frozen=True, kw_only=True)
 class UnitTags(Tags, kind="aws_org.unit_tags"):
-    """Of what the tree's group waits for."""
+    """Tags of objects that the tree's group waits for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +153,12 @@ class UnitInTree(TaskArgs, kind="aws_org.unit_in_tree"):
 
 @dataclass(frozen=True, kw_only=True)
 class NewUnit(UnitInTree, kind="aws_org.new_unit"):
-    """Made since its parent was listed, and known by an account in it."""
+    """A unit that was created after its parent was listed, and was found through an account in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parent(TaskArgs, kind="aws_org.parent"):
-    """Of an object that is in no parent's list.
+    """Requests the parent of an object that is in no parent's list.
 
     object: as AWS describes it.
     """
@@ -174,7 +175,7 @@ class LostAccount(Parent, kind="aws_org.lost_account"):
 
 @dataclass(frozen=True, kw_only=True)
 class MissingAccount(TaskArgs, kind="aws_org.missing_account"):
-    """That no list has named, though an earlier run has found it."""
+    """An account that no list had, although an earlier run found it."""
 
     account: str
 
@@ -276,13 +277,14 @@ def accounts(args: Accounts, objects: Objects) -> Iterator[Output]:
             yield LostAccount(stream="accounts", object=lost, streams=args.streams)
 
 
-# Of the two tasks below, and of the two after them, only the first one that is asked for in a run is made. So the list
-# that closes the tree finds what is not in it, whatever its size, and neither a task nor a process holds a set.
+# Of the two tasks below, and of the two after them, only the first one that is requested in a run is made. So the list
+# that completes the tree finds what is not in it, whatever its size, and neither a task nor a process has to hold a
+# set.
 
 
 @aws_org.handles(AccountInTree, stream="accounts", bucket="in_tree", unique=lambda args: f"account {args.account}")
 def account_in_tree(api: AwsApi, args: AccountInTree) -> Iterator[Output]:
-    """No request: that it was made is all."""
+    """Makes no request: it is enough that the task was made."""
     return iter(())
 
 
@@ -293,7 +295,7 @@ def account_in_tree(api: AwsApi, args: AccountInTree) -> Iterator[Output]:
 def parent(api: AwsApi, args: Parent) -> Iterator[Output]:
     try:
         answer = api.call("organizations", "list_parents", ChildId=args.object["Id"])
-    except NotFound:  # it has left the organization since
+    except NotFound:  # it has left the organization in the meantime
         return
     match answer:
         case {"Parents": [{"Id": str(found), "Type": kind}]}:
@@ -312,7 +314,7 @@ def parent(api: AwsApi, args: Parent) -> Iterator[Output]:
     unique=lambda args: f"unit {args.unit}",
 )
 def unit_in_tree(api: AwsApi, args: UnitInTree) -> Iterator[Output]:
-    """No request."""
+    """Makes no request."""
     yield from _below(args.unit, args.streams)
     if "tags" in args.streams:
         yield UnitTags(resource=args.unit, streams=args.streams)
@@ -368,7 +370,7 @@ def policies(args: Policies, objects: Objects) -> Iterator[Output]:
             yield Policy(policy=each["Id"])
         if "policy_targets" in args.streams:
             yield Targets(policy=each["Id"], streams=args.streams)
-        if "tags" in args.streams and not each.get("AwsManaged"):  # AWS's own cannot be tagged
+        if "tags" in args.streams and not each.get("AwsManaged"):  # AWS's own policies cannot be tagged
             yield Tags(resource=each["Id"], streams=args.streams)
 
 

@@ -1,4 +1,4 @@
-"""What the sources at AWS Organizations share: whose credentials these are, and lists that come in pages."""
+"""What the sources of AWS Organizations share: the owner of the credentials, and lists in pages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from crawlerd.source import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PAGE = 20  # objects, the most that a list of AWS Organizations gives at once
-# Rate and burst an account (https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
-# Of the burst of 12, one is left for the check of credentials, which no bucket counts.
+PAGE = 20  # objects, the most that AWS Organizations returns in a page
+# Rate and burst per account (https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html).
+# One of the burst of 12 is left for the check of the credentials, which counts in no bucket.
 LIST_ACCOUNTS_LIMIT = "8/second burst 11"
 DESCRIBE_ACCOUNT_LIMIT = "20/second burst 30"
-WHY_FULL = "AWS tells of no changes, so each run reads all there is"
+WHY_FULL = "AWS does not report changes, so each run reads everything"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Page(TaskArgs, kind="aws.page"):
 
     token: where it begins, None for the first.
     streams: those that the run wants.
-    again: of a list that is read a second time in the run, since something of it is missing.
+    again: the list is read a second time in the run, since something was missing.
     """
 
     streams: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Page(TaskArgs, kind="aws.page"):
     again: bool = False
 
     def parameters(self) -> dict[str, Any]:
-        """Of the request, beside the token."""
+        """Parameters of the request, apart from the token."""
         return {"MaxResults": PAGE}
 
 
@@ -58,9 +58,11 @@ Objects = list[dict[str, Any]]
 def lists(
     source: Source, args: type[P], operation: str, *, items: str, stream: str, priority: int = 3
 ) -> Callable[[Callable[[P, Objects], Iterable[Output]]], Callable[[P, Objects], Iterable[Output]]]:
-    """Registers what becomes of each page of a list of AWS Organizations. items: where the answer has its objects.
+    """Registers a function that handles each page of a list of AWS Organizations.
 
-    The first page of the same list may be asked for twice, and comes once. A page that names a next one may be empty.
+    items: the field of the answer that has the objects.
+
+    The first page of the same list may be requested twice, but is read once. A page that names a next one may be empty.
     """
 
     following = new_class("Next", (args,), {"kind": f"{args.kind}.next"})
@@ -70,7 +72,7 @@ def lists(
             token = {"NextToken": task.token} if task.token else {}
             try:
                 answer = api.call("organizations", operation, **task.parameters(), **token)
-            except NotFound:  # what it belongs to is gone since it was listed
+            except NotFound:  # the object it belongs to was deleted since it was listed
                 return
             objects = answer.get(items)
             if not isinstance(objects, list):
@@ -87,7 +89,7 @@ def lists(
 
 
 def guards(source: Source) -> None:
-    """Registers the check of an account's credentials: the organization they belong to is its identity."""
+    """Registers the check of an account's credentials: their organization is the account's identity."""
 
     @dataclass(frozen=True)
     class Credentials(TaskArgs, kind=f"{source.name}.credentials"):
@@ -97,24 +99,25 @@ def guards(source: Source) -> None:
     def organization(api: AwsApi, args: Credentials) -> Iterator[Output]:
         try:
             answer = api.call("organizations", "list_accounts", MaxResults=1)
-        except Denied:  # they work; what else they may do is seen as it is done
+        except Denied:  # the credentials work; whether they may do the rest will show when it is done
             return
         match answer:
             case {"Accounts": [{"Arn": str(arn)}, *_]} if arn.count("/") == 2:
                 yield Identity(arn.split("/")[1])
             case {"Accounts": []} if not answer.get("NextToken"):
-                raise Permanent("these credentials' AWS account is in no organization")
+                raise Permanent("the AWS account of these credentials is not in an organization")
 
 
 Ask = Callable[[Sequence[str]], Iterable[TaskArgs]]
 
 
 def sweeps(source: Source, asks: Mapping[str, Ask]) -> Callable[[Sequence[TaskArgs], tuple[str, ...]], Gather]:
-    """Returns what makes the whole of a run, tasks and streams, a group: when it is over with nothing denied or dead,
-    what the streams had before, and the run has not found, is asked for by itself; what is not found so either is gone.
+    """Returns a function that makes a group of everything in a run, tasks and streams. When the group ends with nothing
+    denied or dead, each object that the streams had before and the run has not found is requested by itself; if it is
+    not found then, it is deleted.
 
-    asks: by stream, from missing keys to the tasks that ask for them, and yield records of what lives. A stream that
-    has none is read by one request.
+    asks: by stream, a function from missing keys to the tasks that request them, and yield records of objects that
+        exist. A stream without one is read by one request.
     """
 
     @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def sweeps(source: Source, asks: Mapping[str, Ask]) -> Callable[[Sequence[TaskAr
 
     @source.handles(Gone, cost=0)
     def gone(api: AwsApi, args: Gone) -> Iterator[Output]:
-        """No request, nor do the following make one."""
+        """Makes no request; neither do the following ones."""
         yield Gather(
             [Compared(stream) for stream in args.streams if stream in asks], then=Swept(args.streams), if_dead="fail"
         )
@@ -160,16 +163,16 @@ def sweeps(source: Source, asks: Mapping[str, Ask]) -> Callable[[Sequence[TaskAr
 
 
 def parents(keys: Sequence[str]) -> list[str]:
-    """What the keys of records below other objects begin with, each once."""
+    """The keys of parents with which keys of records below them begin, each once."""
     return list(dict.fromkeys(key.partition(":")[0] for key in keys))
 
 
 def state(account: dict[str, Any]) -> str:
-    """ACTIVE, SUSPENDED and so on; AWS is about to drop `Status`."""
+    """ACTIVE, SUSPENDED and so on; AWS is going to drop `Status`."""
     return str(account.get("State") or account.get("Status") or "")
 
 
 def management(account: dict[str, Any]) -> bool:
-    """Whether an organization's account is its management account, by its ARN,
+    """Whether an account is its organization's management account, by its ARN,
     `arn:aws:organizations::MANAGEMENT_ACCOUNT:account/ORGANIZATION/ACCOUNT`."""
     return bool(account["Arn"].split(":")[4:5] == [account["Id"]])

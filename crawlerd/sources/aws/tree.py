@@ -1,4 +1,4 @@
-"""The tree of an AWS organization, as it was imported: as text, as JSON, as a Graphviz graph. Pure."""
+"""The imported tree of an AWS organization: as text, as JSON, as a Graphviz graph. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STREAMS = {
 class Node(msgspec.Struct, omit_defaults=True):
     """An object of the tree.
 
-    type: see STREAMS; "" when only its children are known.
-    state: of an account.
+    type: see STREAMS; "" if only its children are known.
+    state: the state of an account.
     """
 
     id: str
@@ -36,8 +36,8 @@ class Node(msgspec.Struct, omit_defaults=True):
 
 
 def trees(streams: Mapping[str, Iterable[dict[str, Any]]]) -> list[Node]:
-    """One tree an organization, from the rows of each stream. An object whose parent was not imported hangs on a node
-    that says so. Children in the order of type, name and id."""
+    """One tree for each organization, from the rows of each stream. Objects whose parent was not imported are below a
+    node that says so. Children are ordered by type, name and id."""
     nodes: dict[str, Node] = {}
     parents: dict[str, str] = {}
     for stream, kind in STREAMS.items():
@@ -55,7 +55,7 @@ def trees(streams: Mapping[str, Iterable[dict[str, Any]]]) -> list[Node]:
 
 
 def text(tree: Node) -> Iterator[str]:
-    """A line an object."""
+    """A line for each object."""
     yield tree.label()
     yield from _branches(tree, "")
 
@@ -68,7 +68,7 @@ def _branches(node: Node, indent: str) -> Iterator[str]:
 
 
 def dot(tree: Node) -> Iterator[str]:
-    """Lines of a directed graph."""
+    """The lines of a directed graph."""
     yield "digraph organization {"
     yield "  node [shape=box];"
     yield from _edges(tree)

@@ -1,7 +1,7 @@
 """What each contact did with each campaign: opens, clicks, bounces.
 
-A campaign's list has a contact with all it did, or, asked since when, what it did since then. So a record is one event:
-it never changes, and is the same whether all was asked for or the last days.
+A campaign's list has each contact with everything it did, or, if a time is given, what it did since then. So a record
+is one event: it never changes, and is the same whether everything was requested or only the last days.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ if TYPE_CHECKING:
 
 STREAM = "email_activity"
 STREAMS = (STREAM,)
-OVERLAP_SECONDS = 3_600.0  # read again before the last run's start: an event may show late
+OVERLAP_SECONDS = 3_600.0  # read again before the last run's start, since an event may appear late
 
 
 @dataclass(frozen=True)
 class Sent(TaskArgs, kind="mailchimp.sent"):
     """One page of the campaigns that were sent.
 
-    since: of events, as the API writes times; "" for all.
-    noted: of campaigns that were read to their end before, only what is `since`; of others all. Else the same of each.
+    since: only events since this time, in the API's format; "" for all.
+    noted: of campaigns that were read to their end before, only events since `since`; of others all. Otherwise the same
+        for each.
     """
 
     since: str = ""
@@ -62,8 +63,8 @@ class Sent(TaskArgs, kind="mailchimp.sent"):
 class Activity(TaskArgs, kind="mailchimp.email_activity"):
     """One page of the contacts of a campaign that did something.
 
-    noted: it is noted that the campaign was read to its end.
-    second: the campaign is read once more in the run, for what it did not have.
+    noted: it is recorded that the campaign was read to its end.
+    second: the campaign is read again in the run, since something was missing.
     """
 
     campaign: str
@@ -76,7 +77,7 @@ class Activity(TaskArgs, kind="mailchimp.email_activity"):
 
 @dataclass(frozen=True)
 class Unread(TaskArgs, kind="mailchimp.activity_unread"):
-    """A dead letter to be: something could not be read, so that nothing may be taken for gone."""
+    """Becomes a dead letter: something could not be read, so nothing may be taken for deleted."""
 
     reason: str
 
@@ -85,8 +86,8 @@ class Unread(TaskArgs, kind="mailchimp.activity_unread"):
 class Read(TaskArgs, kind="mailchimp.activity_read"):
     """All campaigns were read.
 
-    whole: with all that was ever done.
-    started: the run's start, as the API writes times.
+    whole: with everything since their beginning.
+    started: the run's start, in the API's format.
     """
 
     whole: bool
@@ -156,7 +157,7 @@ def activity(api: Api, args: Activity) -> Iterator[Output]:
     parameters = {"exclude_fields": "emails._links,_links", "count": PAGE, "offset": args.skip}
     try:
         page = _page(api, path, "emails", "email_id", {**parameters, "since": args.since or None})
-    except NotFound:  # the campaign is gone since it was listed
+    except NotFound:  # the campaign was deleted since it was listed
         return
     unread = behind(args.tail, page)
     if unread is None and args.skip:
@@ -168,7 +169,7 @@ def activity(api: Api, args: Activity) -> Iterator[Output]:
             odd += isinstance(output, Skip)
             yield output
     if odd and not args.since:
-        yield Unread(f"{path} has {odd} contacts or events that could not be read: see what is skipped")
+        yield Unread(f"{path} has {odd} contacts or events that could not be read: see the skipped ones")
     if not is_last(page, args.skip):
         tail = tail_of(page)
         yield replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
@@ -177,7 +178,10 @@ def activity(api: Api, args: Activity) -> Iterator[Output]:
 
 
 def _events(campaign: str, contact: str | None, text: bytes, place: str) -> Iterator[Record | Skip]:
-    """What a contact did. text: as the API wrote it."""
+    """What a contact did.
+
+    text: as the API wrote it.
+    """
     try:
         email = parsed(text)
     except (ValueError, RecursionError) as error:
@@ -192,7 +196,7 @@ def _events(campaign: str, contact: str | None, text: bytes, place: str) -> Iter
         if not isinstance(event, dict) or not isinstance(event.get("timestamp"), str):
             yield Skip(STREAM, place, "an event without timestamp")
             continue
-        # Several links may be clicked in one second. What is alike in all of these is one event.
+        # Several links may be clicked in one second. If all of these fields are equal, it is one event.
         what = [event.get(name) for name in ("url", "type", "ip")]
         digest = blake2b(msgspec.json.encode(what), digest_size=6).hexdigest()
         key = f"{campaign}/{contact}/{event['timestamp']}/{event.get('action')}/{digest}"
@@ -216,7 +220,7 @@ def compared(api: Api, args: Compared) -> Iterator[Output]:
 
 
 def missing(api: Api, args: Missing) -> Iterator[Output]:
-    """Of each campaign that lacks something, all is asked for once more."""
+    """Reads every campaign that lacks something once more, completely."""
     for campaign in dict.fromkeys(key.partition("/")[0] for key in args.missing):
         yield Activity(campaign, second=True)
     if args.missing:

@@ -1,4 +1,4 @@
-"""Where Mailchimp is, by the key, and what its refusals mean."""
+"""The address of Mailchimp, by the key, and the meaning of its refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crawlerd.source import NotFound, Response, Throttled
 
 
 def address(base_url: str, key: str) -> str:
-    """The key's last part names the data center; a base URL without it is another server's."""
+    """The base URL. The key's last part names the data center; a base URL without that is of another server."""
     found = re.fullmatch(r".+-([a-z]{2,8}[0-9]{1,5})", key)
     if "//DC." in base_url and not found:
         raise ValueError('is missing, and the key does not end in a data center, such as "-us21"')
@@ -20,8 +20,9 @@ def address(base_url: str, key: str) -> str:
 
 
 def classify(response: Response) -> Exception | None:
-    """At high volume, refusals come from in front of the API, as 429 or 403 without JSON. What the API itself does not
-    find is not there; of errors, it says the status again, which a proxy's JSON does not."""
+    """The error that a response means. At high volume, refusals come from a server in front of the API, as 429 or 403
+    without JSON. A 404 of the API itself means that the object does not exist; its errors repeat the status, which a
+    proxy's JSON does not."""
     if response.status not in (403, 404, 410, 429):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What else Mailchimp has: campaigns, segments and the like, by a description; what contacts did, by `activity`."""
+"""The rest of Mailchimp: campaigns, segments and the like, by a description; what contacts did, by `activity`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from crawlerd.sources.rest.endpoints import make
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-LISTS = "lists"  # which the description has for what is below them alone
+LISTS = "lists"  # the description has it only for what is below lists
 
 
 def _chosen(plan: RunPlan) -> Mapping[str, tuple[str, ...]]:
@@ -32,7 +32,8 @@ STREAMS = (*DESCRIBED, *activity.STREAMS)
 
 @dataclass(frozen=True)
 class NamedList(TaskArgs, kind="mailchimp.named_list"):
-    """Whether a list that an import names is there: else nothing would tell that nothing of it is imported."""
+    """Checks whether a list that an import names exists: otherwise nobody would notice that nothing of it is
+    imported."""
 
     list: str
 
@@ -49,7 +50,10 @@ def registers(source: Source) -> None:
 
 
 def first_tasks(plan: RunPlan, only: tuple[str, ...]) -> Iterable[FirstOutput]:
-    """What a run begins with for these streams. only: ids of lists, () for all."""
+    """The first tasks of a run for these streams.
+
+    only: ids of lists, () for all.
+    """
     if not set(BELOW_LISTS).isdisjoint(plan.streams):
         yield from map(NamedList, only)
     yield from described.begins(replace(plan, streams=[each for each in plan.streams if each in DESCRIBED]))

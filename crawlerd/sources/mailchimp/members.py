@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from crawlerd.source import FirstOutput
 
-OVERLAP_SECONDS = 60.0  # read again before the last change that was read: changes may show late
+OVERLAP_SECONDS = 60.0  # read again before the last change that was read, since changes may appear late
 
 mailchimp = Source(
     "mailchimp",
@@ -57,22 +57,24 @@ marketing.registers(mailchimp)
 
 @dataclass(frozen=True)
 class Account(TaskArgs, kind="mailchimp.account"):
-    """Whose key it is."""
+    """The owner of the key."""
 
 
 @mailchimp.guards(Account())
 def account(api: Api, args: Account) -> Iterator[Output]:
     try:
         body = api.get("/", {"fields": "account_id"})
-    except Permanent:  # a key that may not see this may still read lists
+    except Permanent:  # a key without this permission may still read lists
         return
     if isinstance(body, dict) and isinstance(name := body.get("account_id"), str) and name:
         yield Identity(name)
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """How far a list's members have come: the value of a cursor. since: the last change that was read of those before
-    the run began."""
+    """How far a list's members have been read: the value of a cursor.
+
+    since: the last change that was read, of those before the run began.
+    """
 
     since: str = ""
 
@@ -81,9 +83,9 @@ class Synced(msgspec.Struct, frozen=True):
 class Job:
     """What a run does with the members of each list.
 
-    started: when the run began, as the API writes times.
-    whole: reads all and not only what has changed.
-    second: reads a list once more in the run, for what it did not have.
+    started: when the run began, in the API's format.
+    whole: reads everything, not only what has changed.
+    second: reads a list once more in the run, since something was missing.
     """
 
     started: str
@@ -95,12 +97,12 @@ class Job:
 class Members(TaskArgs, kind="mailchimp.members"):
     """One page of a list's members, by the time of their last change.
 
-    Offsets lose rows while a list changes, since what is edited moves to the end. So a page asks for what changed since
-    `since`, a time up to which all was read; its own last time is read again by the next page, because it may be
-    incomplete. Only where a page does not reach beyond one time, `skip` counts within it, and begins at the `tail` of
-    what was read: as long as one of those is found, none was lost between.
+    Offsets lose rows while a list changes, since edited members move to the end. So a page requests what has changed
+    since `since`, a time up to which everything was read. The last time on it is read again by the next page, because
+    it may be incomplete. Only if a page has a single time, `skip` counts within it. It then begins at the `tail` of
+    what was read: as long as one of those members is found, none was lost in between.
 
-    newest: the last change read of those before the run.
+    newest: the last change that was read, of those before the run.
     """
 
     list: str
@@ -124,7 +126,7 @@ def members(api: Api, args: Members) -> Iterator[Output]:
     stamps = _stamps(page, args.since)
     times = [seconds(each) if each else 0.0 for each in stamps]
     if any(later < earlier for earlier, later in pairwise(times)):
-        raise Permanent(f"{path} does not come in the order of last_changed, which was asked for")
+        raise Permanent(f"{path} is not in the requested order, by last_changed")
     unread = behind(args.tail, page)
     if unread is None and args.skip:  # more was edited or deleted since the last page than the tail is long
         yield replace(args, skip=max(0, args.skip - PAGE // 2))
@@ -140,16 +142,17 @@ def members(api: Api, args: Members) -> Iterator[Output]:
             following = replace(args, skip=args.skip + len(page) - len(tail), tail=tail)
     unread = max(unread or 0, done)
     if args.job.whole and not all(page.ids):
-        yield Unread(f"{path} has members without id: see what is skipped")
-    # The API may leave out one without a time of change when it is asked since when: it is taken wherever it is met.
+        yield Unread(f"{path} has members without id: see the skipped ones")
+    # With a time given, the API may leave out a member without a time of change, so it is taken wherever it appears.
     places = [at for at in range(len(page)) if unread <= at < last or time_of(page.times[at]) is None]
-    upto = stamps[last - 1] if last else args.since  # it does not say that others of its neighbor's time were taken
+    # its time does not mean that other members with the neighbor's time were taken
+    upto = stamps[last - 1] if last else args.since
     taken = [stamps[at] if at < last else upto for at in places]
     yield from _take(args, page.select(places), taken, following, path)
 
 
 def _stamps(page: Page, since: str) -> list[str]:
-    """The times of change; in the place of one that cannot be read, that of the member before, or of the next one."""
+    """The times of change; for one that cannot be read, that of the member before, or of the next one."""
     read = [each if time_of(each) is not None else "" for each in page.times]
     stamp = next(filter(None, read), since)
     stamps = []
@@ -160,10 +163,13 @@ def _stamps(page: Page, since: str) -> list[str]:
 
 
 def _take(args: Members, page: Page, stamps: list[str], following: Members | None, path: str) -> Iterator[Output]:
-    """What becomes of the members that a page has brought, and what follows it. stamps: their times of change."""
+    """The output for the members of a page, and what follows it.
+
+    stamps: their times of change.
+    """
     job = args.job
     times = [seconds(each) if each else 0.0 for each in stamps]
-    begun = bisect_left(times, seconds(job.started))  # from here on they have changed since the run began
+    begun = bisect_left(times, seconds(job.started))  # these have changed since the run began
     late = begun < len(times)
     newest = _later(args.newest, stamps[begun - 1]) if begun else args.newest or (job.started if late else "")
     yield page.records("members", f"{args.list}/", path)  # an address has the same id in each list
@@ -179,7 +185,8 @@ def _later(one: str, other: str) -> str:
 
 @dataclass(frozen=True)
 class Unread(TaskArgs, kind="mailchimp.unread"):
-    """A dead letter to be: of what has no id nobody knows whether it is gone, so that nothing may be taken for that."""
+    """Becomes a dead letter: for an object without an id, nobody knows whether it was deleted, so nothing may be taken
+    for deleted."""
 
     reason: str
 
@@ -194,9 +201,9 @@ class Lists(TaskArgs, kind="mailchimp.lists"):
     """One page of the account's lists.
 
     records: they are for the sink.
-    only: ids of those that are, () for all.
+    only: the ids of these, () for all.
     job: what to do with their members, None for nothing.
-    synced: how far those have come, by list, "" for others.
+    synced: how far those were read, by list; "" for others.
     """
 
     records: bool
@@ -219,7 +226,7 @@ def lists(api: Api, args: Lists) -> Iterator[Output]:
         wanted = [at for at, key in enumerate(new.ids) if not args.only or key is None or key in args.only]
         yield new.select(wanted).records("lists", "", "/lists")
     if not all(new.ids):
-        yield Unread("/lists has lists without id: see what is skipped")
+        yield Unread("/lists has lists without id: see the skipped ones")
     for key in filter(None, new.ids) if args.job else ():
         assert args.job is not None  # noqa: S101 - for mypy
         yield _first_page(key, args.job, args.synced)
@@ -230,7 +237,11 @@ def lists(api: Api, args: Lists) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Swept(TaskArgs, kind="mailchimp.sweep"):
-    """All was read: what the sink has beside it is gone. prefixes: of the streams' keys. started: Unix seconds."""
+    """Everything was read: other records in the sink are deleted.
+
+    prefixes: prefixes of the streams' keys.
+    started: Unix seconds.
+    """
 
     prefixes: tuple[tuple[str, str], ...]
     started: float
@@ -252,7 +263,8 @@ registers(mailchimp, Swept, _once_more)
 
 @mailchimp.starts
 def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
-    """All is read by the first run and every `sweep` after that, so that deletions show; else what has changed."""
+    """The first tasks. The first run and every `sweep` after it read everything, so that deletions are found; other
+    runs read what has changed."""
     options = plan.options or MailchimpImport()
     only = () if options.wanted == ("*",) else options.wanted
     due = plan.started_at - float(plan.cursors.get("sweep", "-inf")) >= parse_duration(options.sweep)
@@ -269,7 +281,7 @@ def first_pages(plan: RunPlan) -> Iterable[FirstOutput]:
         streams = [("lists", each) for each in only or ("",) if of_lists]
         streams += [("members", f"{each}/" if each else "") for each in only or ("",) if of_members]
         if "sweep" in plan.cursors:
-            yield Full(f"the last run that read all was more than {options.sweep} ago")
+            yield Full(f"the last run that read everything was more than {options.sweep} ago")
         yield Gather(tasks, then=Comparing(tuple(streams), plan.started_at), if_dead="fail")
     else:
         yield from tasks

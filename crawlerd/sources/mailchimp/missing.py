@@ -1,4 +1,4 @@
-"""What a sweep of Mailchimp's lists and members has not found: it is asked for by itself, before it counts as gone."""
+"""Lists and members that a sweep has not found: each is requested by itself before it counts as deleted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WRONG: dict[str, Any] = {}
-Prefixes = tuple[tuple[str, str], ...]  # streams, with what the keys begin with
+Prefixes = tuple[tuple[str, str], ...]  # streams, with prefixes of keys
 
 
 @dataclass(frozen=True)
 class Comparing(TaskArgs, kind="mailchimp.comparing"):
-    """All was read.
+    """Everything was read.
 
-    prefixes, started: as of the task that follows when what is missing was asked for.
+    prefixes, started: as in the task that follows when missing objects were requested.
     """
 
     prefixes: Prefixes
@@ -41,7 +41,7 @@ class Missing(TaskArgs, kind="mailchimp.missing"):
 
 @dataclass(frozen=True)
 class MissingList(TaskArgs, kind="mailchimp.missing_list"):
-    """A list that was not found, or of which members were not: these, if there are any. With the list, all are gone."""
+    """A list that was not found, or that lacks these members, if any. If the list was deleted, all its members were."""
 
     list: str
     members: tuple[str, ...] = ()
@@ -54,7 +54,9 @@ class MissingMember(TaskArgs, kind="mailchimp.missing_member"):
 
 
 def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs], again: Callable[[str], TaskArgs]) -> None:
-    """swept: what ends a run, and tombstones what was not found. again: reads all members of a list once more."""
+    """swept: makes the task that ends a run, and tombstones what was not found.
+    again: makes the task that reads all members of a list once more.
+    """
 
     @source.handles(Comparing, bucket="sweep", cost=0)
     def comparing(api: Api, args: Comparing) -> Iterator[Output]:
@@ -93,7 +95,7 @@ def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs], agai
 
     @source.handles(MissingMember, stream="members")
     def missing_member(api: Api, args: MissingMember) -> Iterator[Output]:
-        """One that is archived is in no list, though Mailchimp still knows it."""
+        """A missing member. An archived member is in no list, although Mailchimp still knows it."""
         path = f"/lists/{quote(args.list, safe='')}/members/{quote(args.member, safe='')}"
         found = _read(api, path, args.member)
         if found is WRONG:
@@ -103,7 +105,7 @@ def registers(source: Source, swept: Callable[[Prefixes, float], TaskArgs], agai
 
 
 def _read(api: Api, path: str, key: str) -> dict[str, Any] | None:
-    """One object; None when it is gone, WRONG when the answer is another one, which proves nothing."""
+    """One object; None if it was deleted, WRONG if the answer is another one, which proves nothing."""
     try:
         found = api.get(path, {"exclude_fields": "_links"})
     except NotFound:

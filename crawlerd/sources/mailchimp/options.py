@@ -1,4 +1,4 @@
-"""What an import of Mailchimp may say."""
+"""The options of an import of Mailchimp."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class MailchimpImport(msgspec.Struct, frozen=True):
-    """
+    """The options.
+
     lists: ids, or "*".
-    sweep: how often a run reads everything, to find what was deleted.
-    deliver: to whom members go, beside the sink or instead of it.
+    sweep: how often a run reads everything, to find deletions.
+    deliver: where members are delivered, in addition to the sink or in place of it.
     """
 
     lists: tuple[str, ...] | str = "*"
@@ -27,12 +28,12 @@ class MailchimpImport(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not self.wanted:
-            raise ValueError('lists must name lists by their ids, or be ["*"]')
+            raise ValueError('lists must be a list of ids, or ["*"]')
         parse_duration(self.sweep)
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Ids of lists, none twice; ("*",) for all."""
+        """The ids of lists, without duplicates; ("*",) for all."""
         named = re.split(r"[\s,;]+", self.lists.strip()) if isinstance(self.lists, str) else self.lists
         return ("*",) if "*" in named else tuple(dict.fromkeys(each for each in named if each))
 

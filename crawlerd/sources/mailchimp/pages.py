@@ -1,4 +1,4 @@
-"""Mailchimp's pages: how a list is read on while it changes, and how its times are written."""
+"""Mailchimp's pages: how a list is read while it changes, and the format of its times."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from crawlerd.source import Api
 
-PAGE = 1000  # objects, the most that the API gives at once
+PAGE = 1000  # objects, the most that the API returns at once
 
 
 class Page(NamedTuple):
-    """Objects of a list in the order in which the API gives them.
+    """Objects of a list in the order in which the API returns them.
 
-    ids, times: of each, None and "" where it has none.
-    total: how many there are without those that were asked to be left out.
+    ids, times: of each; None and "" if it has none.
+    total: how many there are, without those that the request leaves out.
     """
 
     objects: Objects
@@ -41,7 +41,7 @@ class Page(NamedTuple):
 def page_of(api: Api, path: str, what: str, by: str, skip: int, since: str = "") -> Page:
     """Objects in the order of a field."""
     params = {"count": PAGE, "offset": skip, "sort_field": by, "sort_dir": "ASC", "since_last_changed": since or None}
-    params["exclude_fields"] = f"{what}._links,_links"  # most of the bytes
+    params["exclude_fields"] = f"{what}._links,_links"  # they are most of the bytes
     objects, also = api.listing(path, params, at=what, wanted=["id", "last_changed"], also=["total_items"])
     ids = [each if isinstance(each, str) and each else None for each in objects.column("id")]
     if ids and not any(ids):
@@ -52,30 +52,31 @@ def page_of(api: Api, path: str, what: str, by: str, skip: int, since: str = "")
 
 
 def is_last(page: Page, skip: int) -> bool:
-    """A server may give fewer than were asked for though there are more, and may count what a page leaves out."""
+    """Whether it is the last page. A server may return fewer than requested although there are more, and may count
+    those that a page leaves out."""
     return not len(page) or (len(page) < PAGE and skip + len(page) >= page.total)
 
 
 def tail_of(page: Page) -> tuple[str, ...]:
-    """What the next page will be joined to this one by; never all of it, or nothing would go on."""
+    """The records by which the next page will be joined to this one; never all of it, or reading would not go on."""
     length = min(len(page) - 1, max(len(page) // 10, min(len(page) // 2, 10)))
     return tuple(_place(page, at) for at in range(len(page) - length, len(page)))
 
 
 def behind(tail: Sequence[str], page: Page) -> int | None:
-    """Where the page goes on behind the tail; None when nothing of the tail is on it."""
+    """Where the page continues after the tail; None if nothing of the tail is on it."""
     if not tail:
         return 0
     return next((at + 1 for at in range(len(page) - 1, -1, -1) if _place(page, at) in tail), None)
 
 
 def _place(page: Page, at: int) -> str:
-    """What is edited moves to another place."""
+    """The place of an object. An edited one moves to another place."""
     return f"{page.ids[at] or ''} {page.times[at]}"
 
 
 def time_of(text: str) -> float | None:
-    """Unix seconds of a time as the API writes it; in UTC when it does not say otherwise. None for what is no time."""
+    """Unix seconds of a time in the API's format, in UTC if it has no zone. None for anything else."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -84,13 +85,13 @@ def time_of(text: str) -> float | None:
 
 
 def seconds(text: str) -> float:
-    """The same, of a time that the API has written so before."""
+    """The same, for a time that the API has sent before."""
     at = time_of(text)
     if at is None:
-        raise Transient(f"{text!r} is no time")
+        raise Transient(f"{text!r} is not a time")
     return at
 
 
 def time_text(seconds: float) -> str:
-    """The API's form of Unix seconds, whole ones."""
+    """Unix seconds in the API's format, without fractions."""
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()

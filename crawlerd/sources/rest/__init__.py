@@ -1,22 +1,22 @@
 """REST sources that a TOML file describes: `source = "rest"`, `description = "sources/github.toml"`.
 
 description, values, schema: every key of the file; its values; a JSON schema for editors.
-endpoints: from the file to a Source.
-account_question: one request that shows whether an account works.
+endpoints: makes a Source from the file.
+account_question: a request that tests whether an account works.
 expressions, texts: JMESPath and templates; texts with variables.
 authentication, sending: how the key is sent; what each request of an account is sent with.
-asking: what a page is asked with.
-pages: one page: request, records, what follows.
-answers: what a response holds; its errors.
+asking: the request for a page.
+pages: one page: its request, its records, and what follows.
+answers: the content of a response; its errors.
 records, exact: the records in it, their keys and times; their text as the API wrote it.
-paginators: how lists are paged: cursor, link, page number, offset.
+paginators: how lists are paged: by cursor, link, page number or offset.
 reading: what follows a page.
-numbered_pages: what follows it where pages or records are counted, while the list changes.
-counting_urls: URLs of next pages that count.
-page_overlap: how a page is joined to those before it; a list that has moved.
-twice: pages that cannot overlap are read twice.
-incremental, times: how far a stream has come; times as APIs write them.
-comparing: what a run has not found: gone, or only missed.
+numbered_pages: the same if pages or records are counted, while the list changes.
+counting_urls: URLs of next pages that contain a count.
+page_overlap: how a page is joined to the ones before it; a list that has moved.
+twice: reads pages twice that cannot overlap.
+incremental, times: how far a stream has been read; times as APIs write them.
+comparing: records that a run has not found: whether they are deleted, or were only missed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 
 class Options(msgspec.Struct, frozen=True):
-    """
+    """The options of an account.
+
     description: path of the TOML file.
-    variables: what its fields {variables.NAME} stand for.
+    variables: the values of its fields {variables.NAME}.
     """
 
     description: str
@@ -48,8 +49,8 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def describe(options: Options, folder: Path) -> dict[str, Any]:
-    """The document that an account's options name. ConfigurationError with all that is wrong in it; ValueError with
-    what is wrong in the account's variables."""
+    """The document that an account's options name. Raises ConfigurationError with everything that is wrong in it, and
+    ValueError for the account's variables."""
     path = folder / options.description
     try:
         facts = path.stat()
@@ -61,16 +62,16 @@ def describe(options: Options, folder: Path) -> dict[str, Any]:
     declared = document.get("variables", [])
     for name in declared:
         if not options.variables.get(name):
-            raise ValueError(f'variables: {options.description} wants variables = {{ {name} = "…" }}')
+            raise ValueError(f'variables: {options.description} needs variables = {{ {name} = "…" }}')
     for name in options.variables:
         if name not in declared:
-            raise ValueError(f'variables: "{name}" is not one of {options.description}; {instead(name, declared)}')
+            raise ValueError(f'variables: {options.description} has no variable "{name}"; {instead(name, declared)}')
     return document
 
 
 @lru_cache(maxsize=64)
 def _read(path: Path, modified: int, size: int) -> dict[str, Any]:
-    """Many accounts share a description."""
+    """Reads a document. Cached, since many accounts share a description."""
     from crawlerd.sources.rest.description import read
 
     try:
@@ -84,7 +85,7 @@ def _read(path: Path, modified: int, size: int) -> dict[str, Any]:
 
 
 def make(document: dict[str, Any]) -> Source:
-    """The source that a document describes which `describe` has checked."""
+    """The source for a document that `describe` has checked."""
     from crawlerd.sources.rest.endpoints import make
 
     return make(document)

@@ -1,4 +1,4 @@
-"""`[test]` of a description: one request that shows whether an account works, and whom it belongs to."""
+"""`[test]` of a description: a request that tests whether an account works, and who owns it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Who(TaskArgs, kind="rest.who"):
-    """A source has a class of its own, with its kind."""
+    """The task of the request. Each source has a class of its own, with its own kind."""
 
 
 def register(source: Source, description: Description, classify: Classifier | None) -> None:
-    """classify: as of `make`."""
+    """Registers the request.
+
+    classify: as for `make`.
+    """
     spec = description.test
     if spec is None:
         return
@@ -42,5 +45,5 @@ def register(source: Source, description: Description, classify: Classifier | No
             return
         found = look(spec.identity, decoded(response))
         if found is None:
-            raise Permanent(f'the answer has nothing at test.identity, which is "{spec.identity}"')
+            raise Permanent(f'the response has no value at test.identity, which is "{spec.identity}"')
         yield Identity(text(found, spec.identity))

@@ -1,4 +1,4 @@
-"""What a response holds: its JSON, however odd, and what the description's rules make of it."""
+"""The content of a response: its JSON, however unusual, and what the description's rules make of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHORTEST_WAIT = 1.0  # seconds
 class NoPage(Permanent):
     """A response that stands for a page without records.
 
-    skipped: the report says so.
+    skipped: the report mentions it.
     """
 
     def __init__(self, reason: str, *, skipped: bool) -> None:
@@ -36,7 +36,7 @@ class NoPage(Permanent):
 
 
 def decoded(response: Response) -> Any:
-    """The body's JSON, however odd its records. Transient when it is not JSON at all."""
+    """The body's JSON, however unusual its records. Raises Transient if it is not JSON at all."""
     try:
         return parsed(response.utf8())
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def decoded(response: Response) -> Any:
 
 
 def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:
-    """The error that the first fitting rule makes of a response; None when no rule fits."""
+    """The error that the first matching rule makes of a response; None if no rule matches."""
     rule = next((each for each in rules if _fits(each, response)), None)
     if rule is None:
         return None
@@ -64,8 +64,8 @@ def judged(rules: Iterable[ErrorRule], response: Response) -> Exception | None:
 
 
 def _because(rule: ErrorRule, response: Response) -> str:
-    """What the rule has found: all that people see of the answer while the account is paused. It is never cut, since
-    half a secret would not be known as one."""
+    """What the rule has found. It is all that people see of the response while the account is paused. It is never cut,
+    since part of a secret would not be recognized as one."""
     found: Any = None
     if rule.body is not None:
         found = look(rule.body, msgspec.json.decode(response.body))
@@ -78,7 +78,10 @@ def _because(rule: ErrorRule, response: Response) -> str:
 
 
 def spent(response: Response, error: Exception | None) -> bool:
-    """Whether a page's token may have come to its end. error: what the rules make of the response."""
+    """Whether a page's token may have expired.
+
+    error: what the rules make of the response.
+    """
     return response.status in TOKEN_REFUSED and (error is None or isinstance(error, Permanent))
 
 
@@ -98,9 +101,9 @@ def _fits(rule: ErrorRule, response: Response) -> bool:
 
 
 def _wait(rule: ErrorRule, response: Response) -> tuple[float | None, str]:
-    """Seconds that the response asks for where the rule says, and what it said there; None when it does not say, and
-    the usual `Retry-After` counts."""
-    sent = waits.http_date(response.headers.get("date", ""))  # by the API's own clock, if it says
+    """The seconds for which the response asks to wait, at the place that the rule names, and its text there; None if it
+    has none, and then `Retry-After` is used."""
+    sent = waits.http_date(response.headers.get("date", ""))  # by the API's own clock, if it is known
     for where, value in _waits(rule, response):
         seconds = waits.seconds(value, time.time() if sent is None else sent)
         if seconds is not None:

@@ -1,4 +1,4 @@
-"""What a page of a list is asked with."""
+"""The request for a page of a list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """What a page is asked with."""
+    """The request for a page."""
 
     path: str
     parameters: dict[str, Any]
@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
 
 class Asking:
-    """What the description says of an endpoint's requests."""
+    """What the description says about an endpoint's requests."""
 
     def __init__(self, description: Description, name: str) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Asking:
         self._auth = description.auth
 
     def request(self, args: Page, place: Place, variables: Mapping[str, str]) -> Request:
-        """What the page is asked with. Unfit when a field's value cannot stand there."""
+        """The request for a page. Raises Unfit if a field's value cannot be used there."""
         ask = self._paginator.ask(args.at, place.size)
         if ask.url is not None:
             return Request(ask.url, {}, ask.headers)
@@ -53,19 +53,20 @@ class Asking:
         return Request(fill(self._spec.path, values, in_path=True), parameters, ask.headers)
 
     def without_key(self, at: Any) -> Any:
-        """A next page's URL that repeats the key must not lie in the frontier; the client adds it to each request."""
+        """The same without the account's key, which a next page's URL may repeat and which must not be stored in the
+        frontier. The client adds it to each request."""
         if not isinstance(self._auth, KeyParameter) or not isinstance(at, str) or "?" not in at:
             return at
         return without(self._auth.name, at)
 
     def shown(self, args: Page) -> str:
-        """Where a page is, for people."""
+        """Which page it is, for people."""
         where = ", ".join(f"{name} {value}" for name, value in args.parent.items())
         return f"{where or self.name} at {cut(args.at, 100)}" if args.at is not None else where or self.name
 
 
 def _filled(value: Any, values: Mapping[str, Any]) -> Any:
-    """A parameter as it stands in the query; lists make it stand there several times."""
+    """The value of a query parameter; a list makes it appear several times."""
     if isinstance(value, list):
         return [_filled(each, values) for each in value]
     return fill(value, values) if isinstance(value, str) else text(value, "")

@@ -1,4 +1,4 @@
-"""How an account's key is sent, as a description says it."""
+"""How an account's key is sent, as a description says."""
 
 from __future__ import annotations
 
@@ -25,37 +25,39 @@ class Bearer(Table):
 
 
 class Basic(Table):
-    """HTTP Basic: the account's key is `user:password`, or the password alone where `user` is given."""
+    """HTTP Basic: the account's key is `user:password`, or only the password if `user` is given."""
 
     type: Literal["basic"]
-    user: Text | None = Field(default=None, description="The user; without it the key is user:password.")
+    user: Text | None = Field(default=None, description="The user. Without it, the key must be user:password.")
 
 
 class KeyHeader(Table):
-    """A header of the API's own."""
+    """A header with a name of the API's own."""
 
     type: Literal["header"]
     name: Annotated[str, AfterValidator(header_name)] = Field(examples=["X-Api-Key"], description="Name of the header.")
-    prefix: HeaderText = Field(default="", description='Before the key, as "Token ".')
+    prefix: HeaderText = Field(default="", description='Text before the key, such as "Token ".')
 
 
 class KeyParameter(Table):
-    """A parameter of the query. It is never stored, logged or shown."""
+    """A query parameter. It is never stored, logged or shown."""
 
     type: Literal["query"]
     name: Name = Field(min_length=1, examples=["api_key"], description="Name of the parameter.")
 
 
 class OAuth2(Table):
-    """OAuth 2.0 client credentials: the account's key is `id:secret`, and a token is asked for when one is needed."""
+    """OAuth 2.0 client credentials: the account's key is `id:secret`, and a token is requested when one is needed."""
 
     type: Literal["oauth2"]
     token_url: str = Field(examples=["/oauth/token"], description="A full URL, or a path below the base URL.")
     scope: Text = Field(default="", description="Scopes, separated by spaces.")
     parameters: dict[Name, Text] = Field(
-        default_factory=dict, description='More fields of the form, such as "audience".'
+        default_factory=dict, description='Further fields of the form, such as "audience".'
     )
-    client: Literal["basic", "body"] = Field(default="basic", description="Where id and secret are sent.")
+    client: Literal["basic", "body"] = Field(
+        default="basic", description="How id and secret are sent: by HTTP Basic, or in the body."
+    )
 
     @field_validator("token_url")
     @classmethod

@@ -1,9 +1,9 @@
-"""What a run has not found of a stream: whether it is gone, or was only missed.
+"""Records of a stream that a run has not found: whether they are deleted, or were only missed.
 
-A list that comes in several responses may move between them, so that a record that lives is on none. So nothing is
-taken for deleted on the word of one such reading: what is missing is asked for by itself, where the description says
-how, or the lists are read once more, and what neither reading has found is gone. A stream that came in one response
-needs no second.
+A list that comes in several responses may move between them, so that an existing record is in none. So nothing counts
+as deleted after only one such reading. Missing records are requested one by one, if the description says how; otherwise
+the lists are read once more, and records that neither reading has found are deleted. A stream that came in one response
+needs no second reading.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tombstones(TaskArgs, kind="rest.tombstones"):
-    """All of these streams was read. Makes no request, like all that follow but Item.
+    """All of these streams was read. Makes no request, like all the following tasks except Item.
 
     started: Unix seconds of the run's start.
-    only: of the list without parent, see `Page`.
+    only: keys of the records of the topmost list that count, see `Page`.
     """
 
     streams: tuple[str, ...]
@@ -41,14 +41,14 @@ class Tombstones(TaskArgs, kind="rest.tombstones"):
 
 @dataclass(frozen=True)
 class Once(TaskArgs, kind="rest.once"):
-    """Whether something is missing of a stream, if it came in one response."""
+    """Compares a stream that came in one response."""
 
     stream: str
 
 
 @dataclass(frozen=True)
 class Several(TaskArgs, kind="rest.several"):
-    """Takes the place of a Gone: this reading does not prove what is gone.
+    """Takes the place of a Gone: this reading does not prove what is deleted.
 
     reason: why no reading does.
     """
@@ -60,7 +60,7 @@ class Several(TaskArgs, kind="rest.several"):
 
 @dataclass(frozen=True)
 class Gone(TaskArgs, kind="rest.gone"):
-    """What is missing of a stream is gone, unless there was a Several before.
+    """Missing records of a stream are deleted, unless there was a Several before.
 
     second: after the second reading.
     """
@@ -73,7 +73,7 @@ class Gone(TaskArgs, kind="rest.gone"):
 class Missed(TaskArgs, kind="rest.missed"):
     """What the first reading has not found of these streams.
 
-    after: a key, up to which it was looked for.
+    after: the key up to which missing records were searched for.
     """
 
     streams: tuple[str, ...]
@@ -84,7 +84,7 @@ class Missed(TaskArgs, kind="rest.missed"):
 
 @dataclass(frozen=True)
 class ByItself(TaskArgs, kind="rest.by_itself"):
-    """Asks for each record that is missing."""
+    """Requests each missing record by itself."""
 
     stream: str
     missing: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class ByItself(TaskArgs, kind="rest.by_itself"):
 
 @dataclass(frozen=True)
 class Item(TaskArgs, kind="rest.item"):
-    """Asks for one record."""
+    """Requests one record."""
 
     stream: str
     key: str
@@ -109,7 +109,7 @@ class ReadAgain(TaskArgs, kind="rest.read_again"):
 
 @dataclass(frozen=True)
 class Second(TaskArgs, kind="rest.second"):
-    """What both readings have not found is gone."""
+    """Records that neither reading has found are deleted."""
 
     stream: str
 
@@ -118,7 +118,7 @@ class Comparing:
     """The kinds of tasks that compare the streams of a description.
 
     pages: by endpoint.
-    top: the endpoint without parent above each.
+    top: the topmost endpoint above each.
     """
 
     def __init__(self, name: str, pages: Mapping[str, Pages], top: Mapping[str, str]) -> None:
@@ -134,7 +134,7 @@ class Comparing:
     def register(self, source: Source) -> None:
         free: dict[str, Any] = {"bucket": "tombstones", "cost": 0}
         source.handles(self._once, **free)(self.once)
-        # Of a Several and a Gone of one stream and reading, only what comes first is made.
+        # Of a Several and a Gone of the same stream and reading, only the first one is made.
         source.handles(self._several, unique=_reading, **free)(self.several)
         source.handles(self._gone, unique=_reading, **free)(self.gone)
         source.handles(self._missed, **free)(self.missed)
@@ -143,14 +143,14 @@ class Comparing:
         source.handles(self._read_again, unique=True, **free)(self.read_again)
         source.handles(self._second, **free)(self.second)
         for kind in [each for each in source.kinds if each.startswith(f"{source.name}.compare.")]:
-            before = kind.replace(".compare.", ".")  # as a frontier of an earlier version has it
+            before = kind.replace(".compare.", ".")  # the name in the frontier of an earlier version
             if before.removeprefix(f"{source.name}.") not in self._pages:
                 source.kinds[before] = source.kinds[kind]
 
-    # said by the pages
+    # called by the pages
 
     def paged(self, args: Page) -> Iterator[Output]:
-        """A list has a second page: it and those below it come in several responses."""
+        """A list has a second page: the list and those below it come in several responses."""
         if args.at is None and not args.second:
             for stream in args.swept:
                 yield self._several(stream)
@@ -162,7 +162,7 @@ class Comparing:
                 yield self._several(each.name)
 
     def moved(self, args: Page, reason: str) -> Iterator[Output]:
-        """The second reading does not come to an end; the first one did."""
+        """The second reading cannot be completed, although the first one was."""
         for stream in args.swept:
             yield self._several(stream, second=True, reason=reason)
 
@@ -196,7 +196,7 @@ class Comparing:
             yield self._missed((args.stream,), 0.0, args.missing[-1])
 
     def item(self, api: Api, args: Item) -> Iterator[Output]:
-        """Writes the record if it is there, in the form that the list gives it."""
+        """Writes the record if it exists, in the form that it has in the list."""
         pages = self._pages[args.stream]
 
         def classify(response: Response) -> Exception | None:
@@ -211,7 +211,7 @@ class Comparing:
         except NotFound:
             yield Record(args.stream, args.key, None)
             return
-        except NoPage:  # it is elsewhere, or what the description says: no proof
+        except NoPage:  # it is elsewhere, or the response has a meaning by the description: no proof
             return
         record = decoded(response)
         if not pages.spec.from_parent and pages.records.key(record) == args.key:
@@ -241,4 +241,4 @@ class Comparing:
 
 
 def _reading(args: Several | Gone) -> str:
-    return f"which reading says what is gone: {args.stream} {args.second}"
+    return f"no reading has shown what is deleted: {args.stream} {args.second}"

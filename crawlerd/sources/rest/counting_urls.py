@@ -1,5 +1,5 @@
-"""URLs of next pages that count: pages, or the records before them. Such a place moves with the list, whoever names it.
-Pure."""
+"""URLs of next pages that contain a count of pages or of records before them. Such a position moves with the list, even
+if the API itself names it. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 RECORDS = re.compile("offset|start|skip|from|index|position", re.IGNORECASE)
 PAGES = re.compile("page|^p[gn]?$", re.IGNORECASE)
-LEAST = 2  # records of a page: of one alone, pages and records count alike
+LEAST = 2  # records of a page; with only one, pages and records cannot be distinguished
 
 
 class Counting(msgspec.Struct, frozen=True, array_like=True):
-    """How URLs count: the parameter that does, from which number on, and that of the page's size, with the size."""
+    """How URLs count: the parameter with the count, its first number, and the parameter with the page's size, and that
+    size."""
 
     counts: Literal["records", "pages"]
     parameter: str
@@ -29,7 +30,7 @@ class Counting(msgspec.Struct, frozen=True, array_like=True):
     size: int = 0
 
     def paginator(self) -> Offset | PageNumber:
-        """What counts in the same way."""
+        """The paginator that counts in the same way."""
         if self.counts == "records":
             return Offset(type="offset", parameter=self.parameter, first=self.first)
         return PageNumber(
@@ -41,11 +42,11 @@ class Counting(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def number(self, url: str) -> int:
-        """Of the page that has this URL."""
+        """The number of the page with this URL."""
         return int(_query(url)[self.parameter])
 
     def agrees(self, number: int | None, count: int, url: str) -> bool:
-        """Whether the URL that the API gives for the next page counts on from a page of this number."""
+        """Whether the URL that the API gives for the next page has the count that follows a page with this number."""
         try:
             following = self.number(url)
         except (KeyError, ValueError):
@@ -54,7 +55,7 @@ class Counting(msgspec.Struct, frozen=True, array_like=True):
         return following == number + (1 if self.counts == "pages" else count)
 
     def url(self, url: str, number: int, size: int) -> str:
-        """That of another page, which has this number and size; all else in it stays as it is."""
+        """The URL of another page, with this number and size; everything else in it is unchanged."""
         values = {self.parameter: number}
         if self.size_parameter:
             values[self.size_parameter] = size or self.size
@@ -70,9 +71,10 @@ class Counting(msgspec.Struct, frozen=True, array_like=True):
 
 
 def counting(asked: Mapping[str, object], url: str, count: int) -> Counting | None:
-    """How the URL of a second page counts; None when it does not, or nobody knows how.
+    """How the URL of a second page counts; None if it does not, or the way is unknown.
 
-    asked: the parameters of the first page. count: the records on it.
+    asked: the parameters of the first page.
+    count: the number of records on it.
     """
     if count < LEAST:
         return None

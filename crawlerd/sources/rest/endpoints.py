@@ -1,4 +1,4 @@
-"""From a description to a Source: a kind of task for each endpoint's pages."""
+"""Makes a Source from a description: a kind of task for each endpoint's pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from crawlerd.sources.rest.sending import kind_of_auth, sending
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-ABOVE, BELOW = 3, 5  # priority of lists: most of those below others end on their first page, and drain the queue
+ABOVE, BELOW = 3, 5  # priority of lists: most lists below others end on their first page, so that they empty the queue
 
 
 def _limits(description: Description) -> Limits:
@@ -49,11 +49,11 @@ Chosen = Callable[["RunPlan"], "Mapping[str, tuple[str, ...]]"]
 
 
 def make(document: dict[str, Any], *, classify: Classifier | None = None, chosen: Chosen | None = None) -> Source:
-    """The source that a checked description describes.
+    """The source for a checked description.
 
-    For a source in Python that has the rest of its streams so:
-    classify: see `Source`; where no rule of the description fits.
-    chosen: of endpoints without parent, the keys of the records that alone a run takes, with all below them.
+    For a source in Python that describes the rest of its streams in this way:
+    classify: see `Source`; used if no rule of the description matches.
+    chosen: for endpoints without parent, the keys of the only records that a run reads, with everything below them.
     """
     description = Description.model_validate(document, context=document)
     pages: dict[str, Pages] = {}
@@ -91,7 +91,7 @@ def make(document: dict[str, Any], *, classify: Classifier | None = None, chosen
 
 
 def _needs(description: Description, stream: str) -> dict[str, str]:
-    """The fields of its records that keys, sync points and tasks are made of, with what for."""
+    """The fields of its records from which keys, sync points and tasks are made, with their purpose."""
     endpoint = description.endpoints[stream]
     shown = key_above(endpoint, description.endpoints[endpoint.parent]) if endpoint.parent else ()
     needed = {name: "the key of its parent" for name, path in endpoint.from_parent.items() if path in shown}
@@ -102,12 +102,12 @@ def _needs(description: Description, stream: str) -> dict[str, str]:
         below = description.endpoints[child]
         asked = [name.removeprefix("parent.") for name in below.asked_fields() if name.startswith("parent.")]
         asked += [name for each in below.from_parent.values() for name in fields_in(each)]
-        needed = dict.fromkeys(asked, f"what tasks of {child} are made of") | needed
+        needed = dict.fromkeys(asked, f"used by tasks of {child}") | needed
     return needed
 
 
 def _asks(description: Description, stream: str, variables: Mapping[str, str]) -> list[object]:
-    """All that decides which records an API gives, and which of them they are."""
+    """Everything that determines which records an API returns, and which records these are."""
     asked: list[object] = [variables, description.headers, description.parameters]
     name: str | None = stream
     while name is not None:
@@ -144,7 +144,10 @@ class List:
         source.handles(kinds.unread, bucket="tombstones", cost=0)(_unread)
 
     def first_page(self, plan: RunPlan, only: tuple[str, ...]) -> Iterator[TaskArgs | Gather | Full]:
-        """Its first page, if the run wants it or something below it. only: see `Page`."""
+        """Its first page, if the run wants it or something below it.
+
+        only: see `Page`.
+        """
         wanted = tuple(each for each in self._pages.streams() if each in plan.streams)
         if not wanted:
             return
@@ -162,7 +165,7 @@ class List:
 
 
 def _whole(pages: Pages, since: Mapping[str, str]) -> Iterator[str]:
-    """The lists with tombstones that are read as a whole, with all above them."""
+    """The lists with tombstones that are read completely, with all lists above them."""
     if pages.name not in since:
         if pages.spec.tombstones:
             yield pages.name
@@ -172,7 +175,7 @@ def _whole(pages: Pages, since: Mapping[str, str]) -> Iterator[str]:
 
 def _since(pages: Pages, wanted: tuple[str, ...], cursors: Mapping[str, str]) -> str | None:
     """The mark from which on a list is read; None for all of it."""
-    if (rule := pages.spec.incremental) is None:  # a sync point of this name would mean nothing
+    if (rule := pages.spec.incremental) is None:  # a sync point of this name would have no meaning
         return None
     cursor = cursors.get(pages.cursor(wanted))
     return bound(rule, cursor) if cursor else None

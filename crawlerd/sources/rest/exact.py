@@ -1,4 +1,5 @@
-"""The texts of what a JMESPath expression finds in a response: what the API wrote, and not what was read of it."""
+"""The texts of the values that a JMESPath expression finds in a response: as the API wrote them, not as they were
+parsed."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ from crawlerd.sources.rest.expressions import look
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-Path = tuple[str | int, ...]  # names and numbers that lead to a value
+Path = tuple[str | int, ...]  # names and indexes that lead to a value
 
 _read = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw]).decode
 
 
 def texts_of(expression: str, text: bytes, body: Any, found: Sequence[Any]) -> Objects:
-    """The text of each element of `found`, which is what the expression finds in `body`; that was read from `text`.
+    """The text of each element of `found`, the result of the expression on `body`, which was parsed from `text`.
 
-    An element that is a part of the body has its text there. One that the expression made, of parts, has none: its
-    text is made of it, with each decimal number as the API wrote it.
+    An element that is part of the body has its text there. One that the expression has made from parts does not; its
+    text is made from it, with each decimal number as the API wrote it.
     """
     names = expression.split(".") if expression != "@" else [""]
     if all(name.isidentifier() and name.isascii() for name in names) or names == [""]:
@@ -49,8 +50,10 @@ def texts_of(expression: str, text: bytes, body: Any, found: Sequence[Any]) -> O
 
 
 def with_text(record: Mapping[str, Any], text: bytes, added: Mapping[str, Any] | None = None) -> JsonObject:
-    """A record's fields with its text, which is usable. added: fields that the API has not sent; of a name that both
-    have, they count."""
+    """A record's fields together with its text, which is valid.
+
+    added: fields that the API has not sent; they replace fields of the same name.
+    """
     found = JsonObject(record)
     found.text = text
     if added:
@@ -69,11 +72,11 @@ def _written(value: Any) -> bytes:
     try:
         return encoded(value)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        return f"not JSON: {error}".encode(errors="replace")  # which sets it aside, with that reason
+        return f"not JSON: {error}".encode(errors="replace")  # the record is then set aside, with that reason
 
 
 class _Parts:
-    """A response's text, taken apart as far as somebody asks."""
+    """A response's text, split only as far as is needed."""
 
     def __init__(self, text: bytes) -> None:
         self._texts: dict[Path, bytes] = {(): text}
@@ -89,7 +92,7 @@ class _Parts:
 
 
 def _parts(text: bytes) -> Iterator[tuple[str | int, bytes]]:
-    """Of a name that stands twice, the last one is the last."""
+    """Names or indexes with their texts. If a name appears twice, the last one comes last."""
     try:
         found = _read(text)
     except (ValueError, RecursionError):
@@ -102,7 +105,7 @@ def _parts(text: bytes) -> Iterator[tuple[str | int, bytes]]:
 
 
 def _paths(body: Any, found: Sequence[Any]) -> dict[int, Path]:
-    """Where the objects of `found` stand in the body, by their identity; level by level, as far as is needed."""
+    """Where the objects of `found` are in the body, by their identity; searched level by level, as far as is needed."""
     sought = {id(each) for each in found if isinstance(each, dict)}
     paths: dict[int, Path] = {}
     level: list[tuple[Path, Any]] = [((), body)]

@@ -1,4 +1,4 @@
-"""The two small languages of a description: JMESPath for what is read, {templates} for what is asked."""
+"""The two small languages of a description: JMESPath to read values, {templates} to make requests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Scalar = str | int | float | bool
-SECONDS, VISITS = 10.0, 4096  # of CPU that a search may take; nodes between looks at the clock
+SECONDS, VISITS = 10.0, 4096  # CPU time that a search may take; number of nodes between two looks at the clock
 LONGEST = 1000  # characters of a key, and of a parent's field
 
 
-_DOUBLED = re.compile(r"\{\s*(?:parent|variables)\.[\w.]+\s*\}")  # with {{ and }}, as other languages have it
+_DOUBLED = re.compile(r"\{\s*(?:parent|variables)\.[\w.]+\s*\}")  # with {{ and }}, as in other languages
 
 
 class Unfit(Exception):
-    """A value from the API that cannot stand where a template wants it; the text says why."""
+    """A value from the API that cannot be used in a template; the text says why."""
 
 
 def checked_path(expression: str) -> str:
-    """A JMESPath expression. ValueError when it is none."""
+    """A JMESPath expression. Raises ValueError if it is not valid."""
     try:
         jmespath.compile(expression)
     except JMESPathError as error:
@@ -43,7 +43,7 @@ def checked_path(expression: str) -> str:
 
 
 def fields_in(expression: str) -> list[str]:
-    """The fields that a JMESPath expression looks at, each as a path with dots; as far as that is known beforehand."""
+    """The fields that a JMESPath expression reads, each as a dotted path, as far as can be known in advance."""
     return list(_fields_of(jmespath.compile(expression).parsed))
 
 
@@ -61,10 +61,11 @@ def _fields_of(node: Any) -> Iterator[str]:
 
 
 def look(expression: str, data: Any) -> Any:
-    """What a JMESPath expression finds; None for nothing. Permanent when one of its functions cannot take the data."""
+    """The result of a JMESPath expression; None for nothing. Raises Permanent if one of its functions cannot handle the
+    data."""
     if expression == "@":
         return data
-    if isinstance(data, dict) and expression.isidentifier():  # nearly all are: 20 times as quick
+    if isinstance(data, dict) and expression.isidentifier():  # nearly all are like this, and it is 20 times as fast
         return data.get(expression)
     try:
         return _Bounded().visit(jmespath.compile(expression).parsed, data)
@@ -73,7 +74,7 @@ def look(expression: str, data: Any) -> Any:
 
 
 class _Bounded(TreeInterpreter):
-    """Ends a search that takes too long: some expressions take the square of a page's size."""
+    """Stops a search that takes too long: the time of some expressions grows with the square of a page's size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +93,7 @@ class _Bounded(TreeInterpreter):
 
 
 def kind_of(value: Any) -> str:
-    """What a value of a response is, for people."""
+    """The type of a value in a response, for people."""
     match value:
         case None:
             return "nothing"
@@ -104,18 +105,20 @@ def kind_of(value: Any) -> str:
             return "text"
         case bool() | int() | float():
             return cut(value, 50)
-    return "a number that no JSON holds"
+    return "a number that is not valid in JSON"
 
 
 def fields(template: str) -> list[str]:
-    """The names in braces: "parent.id", "variables.org". ValueError when the braces are not used as they should be."""
+    """The names in braces, such as "parent.id" and "variables.org". Raises ValueError if braces are used in another
+    way."""
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError:
         parts = [("", "", "", "")]
     names = [name for _, name, _, _ in parts if name is not None]
     if any(spec or conversion for _, _, spec, conversion in parts) or not all(map(_is_field, names)):
-        problem = "braces hold a field, {parent.id} or {variables.name}; write {{ and }} for the characters themselves"
+        field = "braces must contain a field, {parent.id} or {variables.name}"
+        problem = f"{field}; write {{{{ and }}}} for the characters themselves"
         raise ValueError(problem)
     literals = "".join(literal + "\0" * (name is not None) for literal, name, _, _ in parts)
     if doubled := _DOUBLED.search(literals):
@@ -129,7 +132,10 @@ def _is_field(name: str) -> bool:
 
 
 def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> str:
-    """The template with its fields' values. in_path: each is one segment of a URL's path, or a part of one."""
+    """The template with its fields' values.
+
+    in_path: each field is a segment of a URL's path, or part of one.
+    """
     filled = ""
     for literal, name, _, _ in string.Formatter().parse(template):
         filled += literal
@@ -142,12 +148,12 @@ def fill(template: str, values: Mapping[str, Any], *, in_path: bool = False) -> 
 
 
 def is_short(value: Any) -> TypeGuard[str]:
-    """Whether `text` takes it as it is, as it does nearly all."""
+    """Whether `text` would leave it unchanged, as it does nearly always."""
     return type(value) is str and value.isascii() and 0 < len(value) <= LONGEST
 
 
 def text(value: Any, name: str) -> str:
-    """A scalar as it stands in a URL or a key. Unfit for anything else, for nothing, and for what is too long."""
+    """A scalar as text for a URL or a key. Raises Unfit for anything else, for None, and for what is too long."""
     if is_short(value):
         return value
     value = plain(value, name)
@@ -157,12 +163,12 @@ def text(value: Any, name: str) -> str:
 
 
 def plain(value: Any, name: str) -> Scalar | None:
-    """A scalar, or nothing, that a task's arguments can hold. Unfit for anything else."""
+    """A scalar or None that a task's arguments may contain. Raises Unfit for anything else."""
     if not isinstance(value, Scalar | None):
         raise Unfit(f'"{name}" is {kind_of(value)}')
     shown = str(value)
     if len(shown) > LONGEST:
         raise Unfit(f'"{name}" has {len(shown):,} characters')
     if not shown.isascii() and any("\ud800" <= each <= "\udfff" for each in shown):
-        raise Unfit(f'"{name}" holds half a character')
+        raise Unfit(f'"{name}" contains half a surrogate pair')
     return value

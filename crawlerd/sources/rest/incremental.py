@@ -1,4 +1,4 @@
-"""How far an incremental stream has come: times and numbers as text that sorts, and back into parameters. Pure."""
+"""How far an incremental stream has been read: times and numbers as text that sorts, and back into parameters. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PageMarks:
-    """The marks of a page's records, and how many have none that can be read.
+    """The marks of a page's records, and how many records have no readable one.
 
     rule: None for a list that is not incremental.
     latest: see `mark`.
@@ -28,10 +28,13 @@ class PageMarks:
     def __init__(self, rule: Incremental | None, *, latest: float) -> None:
         self._rule, self._latest = rule, latest
         self._read: set[int] = set()
-        self._unread: dict[int, Any] = {}  # what stands there instead
+        self._unread: dict[int, Any] = {}  # the values of unreadable marks
 
     def of(self, number: int, record: Mapping[str, Any]) -> str | None:
-        """The mark of a record, which has this number on the page."""
+        """The mark of a record.
+
+        number: its index on the page.
+        """
         if self._rule is None:
             return None
         value = look(self._rule.field, record)
@@ -43,8 +46,11 @@ class PageMarks:
         return found
 
     def told(self, stream: str, chosen: Iterable[int], *, kept: bool) -> Iterator[Marks]:
-        """For the run's report. chosen: the records that count; others are on another page as well. kept: the list has
-        a mark of an earlier run."""
+        """The marks for the run's report.
+
+        chosen: the records that count; others are on another page as well.
+        kept: the list has a mark from an earlier run.
+        """
         counting = set(chosen)
         read, unread = len(self._read & counting), [number for number in self._unread if number in counting]
         if self._rule is not None and (read or unread):
@@ -53,10 +59,10 @@ class PageMarks:
 
 
 def mark(rule: Incremental, value: Any, *, latest: float) -> str | None:
-    """A record's time or number as text that sorts; None when it has none that can be read.
+    """A record's time or number as text that sorts; None if it has no readable one.
 
-    latest: Unix seconds; a later time counts as this one. What changes after the run's start is asked for again, and
-    a record from the future does not hide what changes until then.
+    latest: Unix seconds; a later time counts as this one. Changes after the run's start are read again, and a record
+        with a time in the future must not hide changes until then.
     """
     if rule.format == "number":
         if isinstance(value, str) and re.fullmatch("[0-9]{1,20}", value):
@@ -73,14 +79,14 @@ def _instant(seconds: float) -> datetime:
 
 
 def unreadable(rule: Incremental, value: Any) -> str:
-    """Why `mark` makes nothing of a value, for people: "is …"."""
+    """Why `mark` returns None for a value, for people: "is …"."""
     if rule.format != "number":
         return times.unreadable(value)
     return "is missing or null" if value is None else f"is {kind_of(value)}, not a whole number of at most 20 digits"
 
 
 def bound(rule: Incremental, cursor: str) -> str:
-    """The mark from which on the next run asks: the cursor less the overlap."""
+    """The mark from which on the next run reads: the cursor minus the overlap."""
     if rule.format == "number":
         return f"{max(0, int(cursor) - int(rule.overlap)):020d}"
     try:
@@ -90,7 +96,7 @@ def bound(rule: Incremental, cursor: str) -> str:
 
 
 def known_up_to(rule: Incremental, since: str) -> str:
-    """The cursor that `bound` made `since` of, or an earlier one."""
+    """The cursor from which `bound` has made `since`, or an earlier one."""
     if rule.format == "number":
         return f"{int(since) + int(rule.overlap):020d}" if int(since) else since
     try:
@@ -100,7 +106,7 @@ def known_up_to(rule: Incremental, since: str) -> str:
 
 
 def parameter(rule: Incremental, since: str) -> Scalar:
-    """A mark as the API wants it."""
+    """A mark in the API's format."""
     if rule.format == "number":
         return int(since)
     at = datetime.fromisoformat(since)

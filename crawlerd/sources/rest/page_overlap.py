@@ -1,4 +1,5 @@
-"""Where a list is being read: how its next page is joined to what was read, though it changes meanwhile. Pure."""
+"""The position in a list that is being read: how the next page is joined to what was read, although the list changes.
+Pure."""
 
 from __future__ import annotations
 
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 KEY_BYTES, VERSION_BYTES = 6, 3
 KEY_LENGTH = 8  # characters of KEY_BYTES in base64
-LEAST_TAIL = 3  # records of a tail that are told by their keys alone; by so few, an edit in a list cannot be missed
-MOST_TAIL = 100  # records that a page has in common with the one before
-MOST_KNOWN = 1024  # records of a list that are remembered: all of a small one, an even choice of a large one
+LEAST_TAIL = 3  # up to this many records, a tail is compared only by keys, so that an edited record cannot be missed
+MOST_TAIL = 100  # records that a page shares with the one before
+MOST_KNOWN = 1024  # records of a list that are remembered: all of a small one, an even selection of a large one
 SIZES_TRIED = 256
-SAMPLE = 20  # keys of a page, at least, by which it is known again
+SAMPLE = 20  # least number of keys of a page by which it is recognized
 ENTRY = Struct("4s4s")  # of Known
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """A page that was read, and may have to be read again: what it was asked with, and some of its keys. short: it had
-    fewer records than there would be if another one followed."""
+    """A page that was read, and may have to be read again: its position, and some of its keys.
+
+    short: it had fewer records than it would if another one followed.
+    """
 
     at: str | int | float | None
     size: int
@@ -39,7 +42,11 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Review(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """keys: some of a page that is asked for again. at, place: of what follows, where the list goes on."""
+    """A page that is read again.
+
+    keys: some of its keys.
+    at, place: the position after it, where reading continues.
+    """
 
     keys: str
     at: str | int | float | None = None
@@ -47,29 +54,29 @@ class Review(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a page of a list has to know of those before it.
+    """What a page of a list must know about the pages before it.
 
-    again: how often the list was begun again.
-    size: records asked for, where that is not what the description says.
+    again: how often reading has started again from the beginning.
+    size: number of records requested, if it differs from the description.
     tail: the last records that were read; one of them must be on this page, or the list has moved.
     known: records that were read, see `Known`.
-    before: digest of the page before; one that comes twice shows a parameter that the API does not know. Where the API
-    names its pages, of its last record.
-    idle: pages before this one, one after the other, that were empty or ended with the same record.
+    before: digest of the page before; a page that comes twice shows that the API does not know a parameter. If the API
+        names its pages, the digest of its last record.
+    idle: how many pages before this one, in a row, were empty or ended with the same record.
     most: the most records that a page had.
-    whole: pages are taken as the API cuts them, because it does not cut them otherwise.
-    exact: a page has overlapped with the one before, or was of another size, so the API cuts pages as it is asked to.
-    doubt: it seems that it does not; this page, or the one that `back` leads to, shows.
-    back, moves: how far, and how often, the list was gone back in to find the tail.
-    total: what the first page said of the list's length, where pages do not overlap.
+    whole: pages are taken as the API divides them, since it does not divide them otherwise.
+    exact: a page has overlapped with the one before, or had another size, so the API divides pages as requested.
+    doubt: it seems that the API does not; this page, or the one that `back` leads to, will show.
+    back, moves: how far, and how often, reading has gone back in the list to find the tail.
+    total: the list's length according to the first page, if pages do not overlap.
     counting: how the URLs of the list's pages count, if they do.
     reached: the mark up to which a list in ascending order was read.
-    then: the mark from which to go on. Of a list with the latest change first, the latest on its first page.
-    front, behind: digest of what is not older than that one; what is older has begun.
-    closing: how often the front of such a list was read again, for what has come there meanwhile.
-    seen: the page before this one, which is to be asked for again.
-    review: this page is asked for again.
-    top, last: what `then` and `front` were the time before; now all that is not older than `top` is read.
+    then: the mark from which to continue. For a list that begins with the latest change, the latest on its first page.
+    front, behind: digest of the records that are not older than that one; whether older ones have begun.
+    closing: how often the front of such a list was read again, for records that have come there in the meantime.
+    seen: the page before this one, which is going to be read again.
+    review: this page is read again.
+    top, last: `then` and `front` of the previous reading; now everything that is not older than `top` is read.
     """
 
     again: int = 0
@@ -101,17 +108,16 @@ START = Place()
 
 
 class Unkeyed(str):
-    """What a record without a key is told apart by. Others of the list may be the same."""
+    """Identifies a record without a key. Others of the list may be equal."""
 
     __slots__ = ()
 
 
 class Came:
-    """The records that a page brought, before any filter, as short digests.
+    """The records of a page, before any filter, as short digests.
 
-    items: what they hold.
-    identities: their keys, or `Unkeyed`; asked for when they are needed, which is where the client counts pages or
-    records.
+    items: digests of their content.
+    identities: their keys, or `Unkeyed`; computed only if needed, which is if the client counts pages or records.
     """
 
     def __init__(self, items: Sequence[Any], identities: Callable[[], Sequence[str]]) -> None:
@@ -130,19 +136,19 @@ class Came:
         return len(self._items)
 
     def digest(self) -> str:
-        """Of the keys, in their order."""
+        """A digest of the keys, in their order."""
         return blake2b(b"\0".join(self._texts), digest_size=KEY_BYTES).hexdigest()
 
     def last(self) -> str:
-        """Of what the last record holds."""
+        """A digest of the last record's content."""
         return blake2b(self.text(len(self) - 1), digest_size=KEY_BYTES).hexdigest() if self._items else ""
 
     def entry(self, number: int) -> str:
-        """The key and what the record holds: what is edited may stand elsewhere."""
+        """The key and the content of a record: an edited one may be at another position."""
         return b64encode(self._key(number) + self._version(number)).decode()
 
     def chained(self, digest: str, numbers: Iterable[int]) -> str:
-        """A digest of what came before and of these."""
+        """A digest of earlier records and of these."""
         for number in numbers:
             digest = blake2b(f"{digest}{self.entry(number)}".encode(), digest_size=KEY_BYTES).hexdigest()
         return digest
@@ -156,16 +162,16 @@ class Came:
         return b64encode(b"".join(self._key(number) for number in range(0, len(self), step))).decode()
 
     def has_any(self, sample: str) -> bool:
-        """Whether one of the keys is there."""
+        """Whether one of the keys is on the page."""
         keys = b64decode(sample)
         wanted = {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
         return any(self._key(number) in wanted for number in range(len(self)))
 
     def after(self, tail: Sequence[str]) -> int | None:
-        """Where the page goes on after the tail; None when the tail is not on it.
+        """The position on the page after the tail; None if the tail is not on it.
 
-        A record of the tail is found again when nothing in it has changed. Where each answer differs in something (a
-        counter, a time), it is enough that all of the tail are there, next to each other and in their order.
+        A record of the tail is recognized if it has not changed. If something differs in each answer (a counter, a
+        time), the keys of the whole tail must be next to each other, in their order.
         """
         if self._found[0] != tail:
             self._found = tail, self._after(tail)
@@ -185,26 +191,27 @@ class Came:
         return None
 
     def only(self, tail: Sequence[str]) -> bool:
-        """Whether there is nothing on the page but records of the tail, perhaps changed."""
+        """Whether the page has only records of the tail, perhaps changed ones."""
         known = {b64decode(each[:KEY_LENGTH]) for each in tail}
         return 0 < len(self) <= len(tail) and all(self._key(number) in known for number in range(len(self)))
 
     def old(self, tail: Sequence[str]) -> set[int]:
-        """Those of the tail, unchanged: they were read."""
+        """The unchanged records of the tail, which were read already."""
         if not tail or self._begins_with(tail):
             return set(range(len(tail)))
         wanted = {b64decode(each[:KEY_LENGTH]) for each in tail}
         return {n for n in range(len(self)) if self._key(n) in wanted and self.entry(n) in tail}
 
     def _begins_with(self, tail: Sequence[str]) -> bool:
-        """As nearly always."""
+        """Whether the page begins with the tail, as it nearly always does."""
         return len(self) >= len(tail) and all(self.entry(number) == each for number, each in enumerate(tail))
 
     def noted(self, known: str, first: int) -> tuple[str, bool]:
-        """`known` with what is new from `first` on, and whether one of those was known before, as it is now: then the
-        order of the list changes by itself, and another record has taken a place that was read.
+        """`known` with the new records from `first` on, and whether one of these was known before, unchanged. In that
+        case the order of the list changes without edits, so a record may have moved to a position that was read
+        already.
 
-        A key that repeats within the page is no sign of that, nor is a record without a key that is like another.
+        A key that repeats within the page does not show that, nor does a record without a key that is equal to another.
         """
         records, repeated, here = Known(known), False, set(self._texts[:first])
         for number in range(first, len(self)):
@@ -221,16 +228,16 @@ class Came:
         return blake2b(self.text(number), digest_size=VERSION_BYTES).digest()
 
     def text(self, number: int) -> bytes:
-        """What a record holds."""
+        """The content of a record as text."""
         try:
             return msgspec.json.encode(self._items[number])
-        except (ValueError, TypeError, OverflowError, RecursionError):  # what no JSON can hold
+        except (ValueError, TypeError, OverflowError, RecursionError):  # values that JSON does not have
             return repr(self._items[number]).encode(errors="backslashreplace")
 
 
 class Known:
-    """Records of a list, each by checksums of key and content: of a large list those whose checksum begins with so many
-    zero bits, so that there is a bound."""
+    """Records of a list, each by checksums of key and content. Of a large list, only those are kept whose checksum
+    begins with a number of zero bits, which limits their number."""
 
     def __init__(self, text: str) -> None:
         bits, _, entries = text.partition(":")
@@ -244,7 +251,7 @@ class Known:
         return f"{self._bits}:{b64encode(b''.join(chain.from_iterable(self._entries.items()))).decode()}"
 
     def add(self, key: bytes, came: Came, number: int) -> bool:
-        """Whether it was there with the same content."""
+        """Adds a record. Returns whether it was there with the same content."""
         checksum = crc32(key)
         if self._bits and checksum >> (32 - self._bits):
             return False
@@ -259,13 +266,13 @@ class Known:
 
 
 def tail_length(count: int) -> int:
-    """How many records the next page has in common with one of so many; never all, or nothing would go on."""
+    """How many of a page's records the next page repeats; never all, or reading would not go on."""
     return min(count // 2, MOST_TAIL, max(LEAST_TAIL, count // 10))
 
 
 def window(read: int, most: int, tail: int) -> tuple[int, int] | None:
-    """The page, numbered from 0, and its size, of at most `most` records: one that begins before the first `read`
-    records of the list end, by `tail` of them if possible, and goes on as far as can be. None when there is none."""
+    """The number (from 0) and size of a page of at most `most` records. It begins before the end of the first `read`
+    records, by `tail` of them if possible, and reaches as far as possible. None if there is none."""
     best, found = (0, 0), None
     for size in range(most, max(0, most - SIZES_TRIED, most // 2 - 1), -1):
         common = read % size

@@ -43,25 +43,25 @@ if TYPE_CHECKING:
 
 NOTHING: tuple[list[Any], list[Any]] = ([], [])  # of a response without content
 GONE = (404, 410)
-MOST_AGAIN = 3  # times that a list is begun again in a run
+MOST_AGAIN = 3  # how often reading of a list starts again in a run
 
 
 @dataclass(frozen=True)
 class Page(TaskArgs, kind="rest.page"):
     """One page of a list.
 
-    wanted: the streams to be imported of it and below it.
+    wanted: the streams to import of it and below it.
     started: Unix seconds of the run's start.
     swept: the streams whose records are compared as a whole at the end.
-    since: of the streams that are incremental in this run, the mark from which on.
-    parent: the parent's fields that are used.
-    of: its key, where it is noted that its list was read.
-    at: where the page starts, None for the first.
-    place: what it knows of the pages before it.
+    since: by stream, the mark from which on it is read, for those that are incremental in this run.
+    parent: the needed fields of the parent.
+    of: the parent's key, if it is recorded that its list was read.
+    at: the page's position, None for the first.
+    place: what must be known about the pages before it.
     second: the list is read once more, since records were missing.
-    pages: of the list that were asked for before; it makes no page another one.
-    only: keys of the records that alone count; () for all.
-    noted: it counts, and is noted, below which parents a list was read; False where it is read since a given time.
+    pages: how many pages of the list were requested before; this does not make it another page.
+    only: keys of the only records that count; () for all.
+    noted: it counts, and is recorded, below which parents a list was read; False if it is read since a given time.
     """
 
     wanted: tuple[str, ...]
@@ -80,7 +80,7 @@ class Page(TaskArgs, kind="rest.page"):
 
 @dataclass(frozen=True)
 class Unread(TaskArgs, kind="rest.unread"):
-    """A dead letter to be: something of a list could not be read, so that nothing of it may be taken for deleted."""
+    """Becomes a dead letter: something in a list could not be read, so nothing of it may be taken for deleted."""
 
     reason: str
 
@@ -88,7 +88,7 @@ class Unread(TaskArgs, kind="rest.unread"):
 class Exact(NamedTuple):
     """A record of a page."""
 
-    number: int  # on the page
+    number: int  # its index on the page
     record: Any
     key: str | Unfit
     mark: str | None
@@ -97,8 +97,8 @@ class Exact(NamedTuple):
 
 @dataclass(frozen=True)
 class Kinds:
-    """An endpoint's kinds of tasks. A parent that is found twice asks for the first page twice, which is nothing to
-    tell; any other page that is asked for twice is a cursor that leads round in a circle."""
+    """An endpoint's kinds of tasks. A parent that is found twice requests the first page twice, which does not matter.
+    If any other page is requested twice, its cursor leads in a circle."""
 
     first: type[Page]
     next: type[Page]
@@ -106,14 +106,14 @@ class Kinds:
 
 
 def _as_it_comes(place: Place) -> Place:
-    """The list from its beginning, by nothing but what the API says of the next page."""
+    """The list from its beginning, using only what the API says about the next page."""
     return Place(again=place.again, reached=place.reached, whole=True)
 
 
 class Pages:
-    """Performs an endpoint's pages.
+    """Performs the tasks of an endpoint's pages.
 
-    below: those of the endpoints whose parent it is.
+    below: the pages of the endpoints whose parent it is.
     """
 
     def __init__(
@@ -137,41 +137,41 @@ class Pages:
         self._comparing = comparing
         self._paginator = self.spec.paginator or description.paginator
         expressions = [each.removeprefix("parent.") for each in self.spec.asked_fields() if each.startswith("parent.")]
-        self._asked = sorted(set(expressions))  # of the parent's record, and needed
+        self._asked = sorted(set(expressions))  # needed fields of the parent's record
         self._given = sorted(set(self.spec.from_parent.values()))
 
     def judged(self, response: Response) -> Exception | None:
-        """The error that a response means; None where the usual mapping of statuses holds."""
+        """The error that a response means; None if the usual mapping of statuses applies."""
         error = judged(self.rules, response)
         return self._classify(response) if error is None and self._classify else error
 
     def gone(self, response: Response) -> bool:
-        """Whether it says that what was asked for is not there."""
+        """Whether it says that the requested object does not exist."""
         if response.status not in GONE:
             return False
         return self._classify is None or isinstance(self._classify(response), NotFound)
 
     def streams(self) -> Iterator[str]:
-        """Its own, and those below it."""
+        """Its own stream, and those below it."""
         return (each.name for each in self.tree())
 
     def tree(self) -> Iterator[Pages]:
-        """Itself, and those below it."""
+        """Itself, and the pages below it."""
         yield self
         for each in self.below:
             yield from each.tree()
 
     def takes_times(self) -> bool:
-        """Whether its records can be asked for by the time of their last change."""
+        """Whether its records can be requested by the time of their last change."""
         return self.spec.incremental is not None and not self._is_number()
 
     def belongs(self) -> bool:
-        """Whether a record's key says which parent it belongs to: it cannot move to another."""
+        """Whether a record's key includes its parent's, so that it cannot move to another parent."""
         return not set(self.spec.primary_key).isdisjoint(self.spec.from_parent)
 
     def cursor(self, wanted: tuple[str, ...]) -> str:
-        """The name of its cursor. Where streams below it come and go, each choice of them has one of its own: a stream
-        that is new to an import must be read from the beginning."""
+        """The name of its cursor. If streams below it can be chosen, each choice has a cursor of its own: a stream that
+        is new to an import must be read from the beginning."""
         here = [each for each in self.streams() if each in wanted]
         return self.name if here == [self.name] else f"{self.name}:{','.join(here)}"
 
@@ -180,12 +180,12 @@ class Pages:
         if args.pages >= self.spec.max_pages:
             raise Permanent(
                 f"this would be page {args.pages + 1:,} of the list, and [endpoints.{self.name}] has "
-                f"max_pages = {self.spec.max_pages}: a list without end, or one that needs more"
+                f"max_pages = {self.spec.max_pages}: the list is endless, or max_pages must be raised"
             )
         try:
             request = self._asking.request(args, place, api.options.get("variables", {}))
         except Unfit as error:
-            raise Permanent(f"cannot be asked for: {error}") from None
+            raise Permanent(f"cannot be requested: {error}") from None
         lost = False
 
         def classify(response: Response) -> Exception | None:
@@ -238,8 +238,8 @@ class Pages:
         yield from self._following(args, place, step)
 
     def same(self, args: Page) -> str:
-        """What tells a page of the API's own naming from others: a cursor that comes twice leads round in a circle,
-        however long it is. Elsewhere, all of its arguments do, but for how many pages there were before."""
+        """What identifies a page. For a page that the API names, its name: a cursor that comes twice leads in a circle,
+        however long. For others, all of its arguments except the number of pages before it."""
         where = args.place
         if not (isinstance(self._paginator, Offset | PageNumber) or where is None or where.counting or where.review):
             where = msgspec.structs.replace(where, before="", idle=0, seen=None)
@@ -251,13 +251,13 @@ class Pages:
     def _without_page(self, args: Page, none: NoPage) -> Iterator[Output]:
         """A response that stands for a page without records."""
         if none.skipped and args.swept:
-            raise Permanent(f"{none}; without this page, what is on it would be taken for deleted") from None
+            raise Permanent(f"{none}; without this page, its records would be taken for deleted") from None
         if none.skipped:
             yield Skip(self.name, self._asking.shown(args), str(none))
         yield from self._parent_read(args, whole=False)
 
     def _taken(self, args: Page, place: Place, records: list[Exact]) -> Iterator[Output]:
-        """The records that a page has brought, and the first pages of the lists below them."""
+        """The output for the records of a page, and the first pages of the lists below them."""
         below = [(each, start) for each in self.below if (start := each.start(args))]
         oldest = self._oldest(args, place)
         shown, wanted = self._asking.shown(args), self.name in args.wanted
@@ -288,9 +288,9 @@ class Pages:
                 missed += bool(start.swept and isinstance(output, Skip))
                 yield output
         if missed:
-            yield self.kinds.unread(f"{missed} of the records of {shown} could not be used: see what is skipped")
+            yield self.kinds.unread(f"{missed} of the records of {shown} could not be used: see the skipped ones")
         if newest and not args.second:
-            # What changes after the run's start is asked for again, and a record from the future hides nothing.
+            # Changes after the run's start are read again, and a record with a time in the future hides nothing.
             latest = mark_of(datetime.fromtimestamp(args.started, UTC))
             capped = newest if self._is_number() else min(newest, latest)
             yield Cursor(self.cursor(args.wanted), capped, greatest=True)
@@ -302,7 +302,7 @@ class Pages:
         return rule is not None and rule.format == "number"
 
     def _oldest(self, args: Page, place: Place) -> str:
-        """The mark of the first record that counts, in a list with the latest change first."""
+        """The mark of the first record that counts, in a list that begins with the latest change."""
         rule = self.spec.incremental
         if rule is None or rule.order != "descending":
             return ""
@@ -319,9 +319,9 @@ class Pages:
                 yield from self._again(args, place, f"the list moved while it was read: {reason}")
 
     def _again(self, args: Page, place: Place, reason: str) -> Iterator[Output]:
-        """The list from its beginning."""
+        """Reads the list from its beginning."""
         if place.again >= MOST_AGAIN:
-            said = f"{reason}; so it was each of {MOST_AGAIN + 1} times that it was read"
+            said = f"{reason}; this happened each of the {MOST_AGAIN + 1} times that it was read"
             if not args.second:
                 raise Permanent(said)
             yield from self._comparing.moved(args, said)
@@ -339,7 +339,7 @@ class Pages:
     # below a record
 
     def start(self, above: Page) -> Page | None:
-        """Its first page below a record of a page above, as yet without the record's fields; None when it is not
+        """Its first page below a record of a page above, still without the record's fields; None if it is not
         wanted."""
         names = set(self.streams())
         wanted = tuple(each for each in above.wanted if each in names)
@@ -350,8 +350,8 @@ class Pages:
         return self.kinds.first(wanted, above.started, swept, since, second=above.second, noted=above.noted)
 
     def first(self, record: Mapping[str, Any], key: str, start: Page) -> Output:
-        """`start` with the fields of a parent's record, or why there is none. A parent whose list was never read to its
-        end has it read from the beginning."""
+        """`start` with the fields of a parent's record, or the reason why it cannot be requested. If a parent's list
+        was never read to its end, it is read from the beginning."""
         values: dict[str, Any] = {}
         try:
             for path in self._asked:
@@ -359,7 +359,7 @@ class Pages:
             for path in self._given:
                 plain(values.setdefault(path, look(path, record)), path)
         except (Unfit, Permanent) as error:
-            return Skip(self.name, key, f"cannot be asked for below this record of its parent: {error}")
+            return Skip(self.name, key, f"cannot be requested below this record of its parent: {error}")
         if self.spec.incremental is None or not start.noted:
             return replace(start, parent=values)
         page = replace(start, parent=values, of=key)

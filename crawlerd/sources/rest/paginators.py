@@ -1,4 +1,4 @@
-"""How lists are paged: what a page is asked with, and what its answer says of the next one. Pure."""
+"""How lists are paged: the request for a page, and what its answer says about the next one. Pure."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ Position = str | int | float
 Host = Literal["same", "own"]
 HOST: Host = Field(
     default="same",
-    description="own: the account's scheme, host and port take the place of the URL's, which may be those of a server "
-    "inside. same: a URL of another host is a dead letter.",
+    description="own: the URL's scheme, host and port are replaced by the account's; for URLs that name an "
+    "internal server. same: a URL of another host is a dead letter.",
 )
 
 TWICE: bool = Field(
     default=True,
-    description="Where pages cannot overlap, each but the last is asked for again after the next one, since a deletion "
-    "between them would hide a record. false: nothing is ever deleted from the list, or moved in it.",
+    description="If pages cannot overlap, each but the last is read again after the next one, since a deletion in "
+    "between would hide a record. Set it to false if nothing is ever deleted from the list or moved "
+    "in it.",
 )
 LONGEST_TOKEN = 65_536  # characters
 
-# RFC 8288, 3; apostrophes, which it does not know, are taken for quotation marks where they enclose a value.
+# RFC 8288, 3. Apostrophes, which it does not mention, are accepted as quotation marks around a value.
 _PARAMETER = re.compile(r"""\s*+;\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)*+"?|'[^']*+'|[^\s;,"]*+))?""")
 
 
@@ -43,7 +44,7 @@ _PARAMETER = re.compile(r"""\s*+;\s*+([^\s=;,"<>]++)(?:\s*+=\s*+("(?:[^"\\]|\\.)
 class Ask:
     """What a paginator adds to a request.
 
-    url: takes the place of path and parameters.
+    url: replaces path and parameters.
     """
 
     parameters: dict[str, Scalar] = field(default_factory=dict)
@@ -55,8 +56,8 @@ class Ask:
 class Answer:
     """A page.
 
-    at: where it started, None for the first.
-    count: what its list holds, before any filter.
+    at: its position, None for the first.
+    count: the number of records in its list, before any filter.
     """
 
     at: Position | None
@@ -78,16 +79,16 @@ class NoPages(Table):
 
 
 class CursorInBody(Table):
-    """The response's body says what the next request's parameter is."""
+    """The response's body contains the parameter of the next request."""
 
     type: Literal["cursor_in_body"]
     cursor: Path = Field(
         examples=["meta.next_cursor"],
         description='JMESPath of the next cursor in the body, such as "meta.next_cursor" or "data[-1].id".',
     )
-    parameter: str = Field(min_length=1, examples=["cursor"], description="Query parameter that takes the cursor.")
+    parameter: str = Field(min_length=1, examples=["cursor"], description="Query parameter for the cursor.")
     more: Path | None = Field(
-        default=None, description='JMESPath of what is false on the last page, such as "has_more".'
+        default=None, description='JMESPath of a value that is false on the last page, such as "has_more".'
     )
 
     def ask(self, at: Position | None, size: int = 0) -> Ask:
@@ -98,17 +99,21 @@ class CursorInBody(Table):
             return None
         cursor = look(self.cursor, answer.body)
         if self.more and cursor in (None, "", False):
-            raise Permanent(f'"{self.more}" says that there is another page, but "{self.cursor}" finds no cursor')
+            raise Permanent(f'"{self.more}" says that there is another page, but there is no cursor at "{self.cursor}"')
         return _position(cursor, self.cursor)
 
 
 class CursorInHeader(Table):
-    """A header of the response says what the next request's parameter, or header, is."""
+    """A header of the response contains the parameter, or the header, of the next request."""
 
     type: Literal["cursor_in_header"]
-    header: str = Field(min_length=1, examples=["X-Next-Cursor"], description="Response header with the next cursor.")
-    parameter: str | None = Field(default=None, min_length=1, description="Query parameter that takes the cursor.")
-    send_header: str | None = Field(default=None, min_length=1, description="Request header that takes it instead.")
+    header: str = Field(
+        min_length=1, examples=["X-Next-Cursor"], description="Response header that has the next cursor."
+    )
+    parameter: str | None = Field(default=None, min_length=1, description="Query parameter for the cursor.")
+    send_header: str | None = Field(
+        default=None, min_length=1, description="Request header for the cursor, in place of a parameter."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -127,33 +132,33 @@ class CursorInHeader(Table):
 
 
 class Numbered(Table):
-    """What is paged by numbers that the client counts. Unless something says where the list ends, it ends with the
-    first empty page."""
+    """Pages or records that the client counts. Unless something says where the list ends, it ends with the first empty
+    page."""
 
     short_page_ends: bool = Field(
         default=False,
-        description="A page with fewer records than asked for is the last one: saves a request for each list. Only "
-        "where the API never gives fewer otherwise.",
+        description="A page with fewer records than requested is the last one, which saves a request for each "
+        "list. Only if the API never returns fewer otherwise.",
     )
     more: Path | None = Field(
-        default=None, description='JMESPath of what is false on the last page, such as "has_more".'
+        default=None, description='JMESPath of a value that is false on the last page, such as "has_more".'
     )
     more_link: str | None = Field(
         default=None,
         min_length=1,
         examples=["next"],
-        description="Relation that the Link header has while there is another page.",
+        description="Relation in the Link header that exists while there is another page.",
     )
     overlap: bool = Field(
         default=True,
-        description="Pages have records in common, which shows what moved between them. false: the API takes no such "
-        "places in the list.",
+        description="Request pages that have records in common, which shows whether records moved between them. "
+        "Set it to false if the API does not accept such positions.",
     )
 
     twice: bool = TWICE
 
     def goes_on(self, answer: Answer) -> bool | None:
-        """Whether the answer says that there is another page; None when it does not say."""
+        """Whether the answer says that there is another page; None if it does not say."""
         if self.more is not None:
             return bool(look(self.more, answer.body))
         if self.more_link is not None:
@@ -168,8 +173,8 @@ class Offset(Numbered):
     parameter: str = Field(default="offset", min_length=1, description="Query parameter of the offset.")
     first: int = Field(default=0, ge=0, le=1, description="Offset of the first record.")
     size_parameter: str = Field(default="limit", min_length=1, description="Query parameter of the page's size.")
-    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once.")
-    total: Path | None = Field(default=None, description="JMESPath of the number of all records in the body.")
+    size: int = Field(default=100, ge=1, le=100_000, description="Records requested at once.")
+    total: Path | None = Field(default=None, description="JMESPath of the total number of records in the body.")
     total_header: str | None = Field(default=None, description="Response header with that number.")
 
     def ask(self, at: Position | None, size: int = 0) -> Ask:
@@ -183,7 +188,7 @@ class Offset(Numbered):
         return start + self.first
 
     def all(self, answer: Answer) -> int | None:
-        """How many records the list is said to have."""
+        """How many records the list has according to the answer."""
         return _number(answer, self.total, self.total_header)
 
 
@@ -195,10 +200,10 @@ class PageNumber(Numbered):
     first: int = Field(default=1, ge=0, le=1, description="Number of the first page.")
     size_parameter: str = Field(
         default="per_page",
-        description='Query parameter of the page\'s size, "" for none. It varies, so that pages overlap.',
+        description='Query parameter of the page\'s size, "" for none. The size varies, so that pages overlap.',
     )
-    size: int = Field(default=100, ge=1, le=100_000, description="Records asked for at once, at most.")
-    total_pages: Path | None = Field(default=None, description="JMESPath of the number of all pages in the body.")
+    size: int = Field(default=100, ge=1, le=100_000, description="Most records requested at once.")
+    total_pages: Path | None = Field(default=None, description="JMESPath of the total number of pages in the body.")
     total_pages_header: str | None = Field(default=None, description="Response header with that number.")
 
     def ask(self, at: Position | None, size: int = 0) -> Ask:
@@ -210,12 +215,12 @@ class PageNumber(Numbered):
         return 0 if at is None else (int(at) - self.first) * size
 
     def all(self, answer: Answer) -> int | None:
-        """How many pages of this size the list is said to have."""
+        """How many pages of this size the list has according to the answer."""
         return _number(answer, self.total_pages, self.total_pages_header)
 
 
 class LinkHeader(Table):
-    """The `Link` header of the response (RFC 8288) has the next page's URL, of this host."""
+    """The `Link` header of the response (RFC 8288) has the next page's URL, on this host."""
 
     type: Literal["link_header"]
     rel: str = Field(default="next", min_length=1, description="Relation of the next page.")
@@ -230,7 +235,7 @@ class LinkHeader(Table):
 
 
 class NextUrl(Table):
-    """The body has the next page's URL, of this host."""
+    """The body has the next page's URL, on this host."""
 
     type: Literal["next_url"]
     url: Path = Field(examples=["links.next"], description="JMESPath of the next page's URL in the body.")
@@ -245,7 +250,7 @@ class NextUrl(Table):
         if found is None or found == "" or found is False:
             return None
         if not isinstance(found, str):
-            raise Permanent(f'"{self.url}" finds no URL but {type(found).__name__}')
+            raise Permanent(f'"{self.url}" is not a URL but {type(found).__name__}')
         return _url(answer, found, self.host)
 
 
@@ -264,7 +269,7 @@ def link(answer: Answer, rel: str, host: Host = HOST) -> str | None:
 
 
 def _links(header: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The targets with their parameters. Each character is read once, whatever the header holds."""
+    """The targets with their parameters. Each character is read once, whatever the header contains."""
     end = 0
     while (start := header.find("<", end)) >= 0 and (end := header.find(">", start)) >= 0:
         target, facts, end = header[start + 1 : end], [], end + 1
@@ -275,7 +280,8 @@ def _links(header: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 
 def _url(answer: Answer, found: str, host: Host) -> str:
-    """In full. One of another host stays as it is, and the client refuses it, unless its host is not what counts."""
+    """The full URL. A URL of another host is unchanged, and the client refuses it, unless `host` says to replace its
+    host."""
     url = joined(answer.response.url, found)
     url = on_host_of(answer.response.url, url) if host == "own" else url
     return str(_position(url, "the next page's URL"))
@@ -285,11 +291,11 @@ def _position(cursor: Any, name: str) -> Position | None:
     if cursor is None or cursor == "" or cursor is False:
         return None
     if isinstance(cursor, bool) or not isinstance(cursor, str | int | float):
-        raise Permanent(f'"{name}" finds no cursor but {type(cursor).__name__}')
+        raise Permanent(f'"{name}" is not a cursor but {type(cursor).__name__}')
     if isinstance(cursor, str) and len(cursor) > LONGEST_TOKEN:
         raise Permanent(f'"{name}" has {len(cursor):,} characters, more than a cursor may have ({LONGEST_TOKEN:,})')
     if isinstance(cursor, str) and not cursor.isascii() and any("\ud800" <= each <= "\udfff" for each in cursor):
-        raise Permanent(f'"{name}" holds half a character')
+        raise Permanent(f'"{name}" contains half a surrogate pair')
     return cursor
 
 
@@ -299,5 +305,5 @@ def _number(answer: Answer, expression: str | None, header: str | None) -> int |
         found = answer.response.headers.get(header.lower())
     if isinstance(found, str) and re.fullmatch("[0-9]{1,18}", found.strip()):
         return int(found)
-    # Where nobody has counted, some say -1.
+    # Some APIs return -1 if they have not counted.
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None

@@ -1,9 +1,9 @@
-"""What comes after a page of a list, and which of its records are taken from it. Pure.
+"""What follows a page of a list, and which of its records are used. Pure.
 
-A list in ascending order of the time of change is read by that time: what was changed moves to its end, so each page
-asks for what has changed since the last time of which all was read. Only where a page has one time alone, the next page
-is asked for. A list with the latest change first is read to its end, and then its front again, up to the time that
-stood there first: what has changed meanwhile has come there.
+A list in ascending order of the time of change is read by that time: changed records move to its end, so each page
+requests what has changed since the last time up to which everything was read. Only if a page has a single time, the
+next page is requested. A list that begins with the latest change is read to its end, and then its front again, up to
+the time that was first there: records that have changed in the meantime are there.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ if TYPE_CHECKING:
     from crawlerd.sources.rest.page_overlap import Came
     from crawlerd.sources.rest.paginators import Answer, Paginator
 
-ATTEMPTS = 3  # at a page whose records are not in order: one may have been changed while the answer was made
-MOST_CLOSINGS = 3  # times that the front of a list is read again
-MOST_IDLE = 10_000  # pages with nothing new on them; a filter may leave some thousands empty
+ATTEMPTS = 3  # at a page whose records are not in order: one may have changed while the answer was made
+MOST_CLOSINGS = 3  # how often the front of a list is read again
+MOST_IDLE = 10_000  # pages in a row with nothing new on them; a filter may leave some thousands empty
 _SIZE = re.compile("limit|size|per_?page|count|top|max|rows|take", re.IGNORECASE)
 
 
 class Read(NamedTuple):
-    """
-    step: what comes after the page, None when it was the list's last one.
-    taken: numbers of the records of it that count; the others were read, or will be.
+    """The result of reading a page.
+
+    step: what follows it; None if it was the list's last one.
+    taken: indexes of its records that count; the others were read before, or will be read again.
     """
 
     step: Step
@@ -56,10 +57,11 @@ class Read(NamedTuple):
 
 
 class Page(NamedTuple):
-    """
-    came: before any filter.
-    marks: of the records after it.
-    parameters: what it was asked with.
+    """A page.
+
+    came: its records before any filter.
+    marks: those of its records after the filter.
+    parameters: of its request.
     """
 
     answer: Answer
@@ -109,7 +111,7 @@ def _read(
 
 
 def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, without_key: Callable[[Any], Any]) -> Step:
-    """What follows a page that says itself what does."""
+    """What follows a page that names the next one itself."""
     answer = page.answer
     at = without_key(paginator.after(answer))
     if isinstance(paginator, LinkHeader | NextUrl) and not place.whole:
@@ -125,32 +127,32 @@ def _after_cursor(paginator: Any, page: Page, place: Place, ordered: bool, witho
         last = page.came.last() or place.before
         idle = place.idle + 1 if last == place.before else 0
         if idle == MOST_IDLE:
-            raise Permanent(f"{idle:,} pages one after the other had no other records: their cursors lead nowhere")
+            raise Permanent(f"{idle:,} pages in a row had no other records: their cursors lead nowhere")
         return Next(at, replace(place, most=most, before=last, idle=idle))
     if not answer.count:
         return None
     if not isinstance(paginator, CursorInBody | CursorInHeader):
         raise Permanent(f"the page leads to itself: {cut(at, 100)}")
-    # A cursor that is made of the last record, and takes what is not before it, gives that record again at the end.
+    # A cursor made from the last record, for records that are not before it, returns that record again at the end.
     if answer.count == 1 or answer.count < max(most, *_sizes(page), 0):
         return None
     raise Permanent(
-        f"the cursor {cut(at, 100)} leads to itself, and the page is full: there may be more records of this cursor "
-        "than a page holds; ask for larger pages, and say their size in the parameters"
+        f"the cursor {cut(at, 100)} leads to itself, and the page is full: there may be more records with this "
+        "cursor than fit on a page; request larger pages, with their size in the parameters"
     )
 
 
 def _after_counted(counting: counting_urls.Counting, page: Page, place: Place, ordered: bool, url: str | None) -> Step:
-    """What follows a page whose URL counts: it overlaps with the next one as if the client did."""
+    """What follows a page whose URL contains a count: it overlaps with the next one, as if the client counted."""
     answer = page.answer
     number = None if answer.at is None else counting.number(str(answer.at))
     paginator = counting.paginator()
-    if url is not None and not counting.agrees(number, answer.count, url):  # it is a token that looked like it
+    if url is not None and not counting.agrees(number, answer.count, url):  # it is a token that looked like a count
         if place.size:  # and says nothing of what follows a page of this size
             return Next(None, Place(again=place.again, reached=place.reached, whole=True))
         return Next(url, replace(place, tail=(), counting=None, whole=True))
     if url is not None and page.came.only(place.tail):
-        # The list ends here, and yet there is a next page: an API that always names one.
+        # The list ends here, although there is a next page: this API always names one.
         return None if url == answer.at else Next(url, replace(place, tail=(), counting=None, whole=True))
     step = numbered_pages.following(
         paginator,
@@ -175,7 +177,7 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
     taken = [number for number, mark in enumerate(page.marks) if not mark or mark > place.reached]
     if isinstance(paginator, NoPages):
         return Read(_on_from_the_last_time(rule, page, place, marks), taken)
-    if place.then and page.answer.count:  # the page before was not the last one, though it was short
+    if place.then and page.answer.count:  # the page before was not the last one, although it was short
         return Read(Next(None, Place(again=place.again, reached=place.then, whole=True)), taken)
     if not isinstance(step, Next) or step.place.doubt or not _is_joined(page, place):
         return Read(step, taken)
@@ -189,33 +191,33 @@ def _ascending(paginator: Paginator, rule: Incremental, page: Page, place: Place
 
 
 def _on_from_the_last_time(rule: Incremental, page: Page, place: Place, marks: Sequence[str]) -> Step:
-    """What follows where the time alone leads on, until an answer has nothing later than the one before."""
+    """What follows if only the time leads on, until an answer has nothing later than the one before."""
     count = page.answer.count
-    cut_off = bool(place.then and marks and marks[-1] > place.then)  # the answer before was: this one has more
+    cut_off = bool(place.then and marks and marks[-1] > place.then)  # the answer before was cut off: this one has more
     most, exact = max(place.most, count), place.exact or cut_off
     cut = _last_time(rule, marks)
     if cut and not (place.reached and parameter(rule, marks[cut - 1]) == parameter(rule, place.reached)):
         return Next(None, Place(again=place.again, reached=marks[cut - 1], then=marks[-1], most=most, exact=exact))
     if count > 2 and count >= max([*_sizes(page), *([place.most] if exact else [])], default=math.inf):
         raise Permanent(
-            f'{count} records have the same "{rule.field}", as many as one answer holds: there may be more, which '
-            "cannot be asked for; ask for more at once in the parameters, or describe a paginator"
+            f'{count} records have the same "{rule.field}", as many as one answer holds: there may be more that '
+            "cannot be requested; request more at once in the parameters, or describe a paginator"
         )
     return None
 
 
 def _sizes(page: Page) -> list[int]:
-    """How many records were asked for, by the parameters that say so."""
+    """How many records were requested, by the parameters that say so."""
     return [int(value) for name, value in page.parameters.items() if _SIZE.search(name) and str(value).isdecimal()]
 
 
 def _is_joined(page: Page, place: Place) -> bool:
-    """Whether all before this page was read. If not, its times do not say up to which one the list is read."""
+    """Whether everything before this page was read. If not, its times do not say up to which one the list is read."""
     return page.came.after(place.tail) is not None
 
 
 def _filled(marks: Sequence[str | None]) -> list[str]:
-    """A record that does not say when it changed stands behind one that does."""
+    """The marks; a record without one gets that of the record before it."""
     filled = []
     last = ""
     for mark in marks:
@@ -225,7 +227,7 @@ def _filled(marks: Sequence[str | None]) -> list[str]:
 
 
 def _last_time(rule: Incremental, marks: Sequence[str]) -> int:
-    """Where the last of the times begins that the API can be asked for; 0 when there is no other before it."""
+    """The index at which the last of the times begins that can be used in a request; 0 if no other is before it."""
     if not marks or not marks[-1]:
         return 0
     last = parameter(rule, marks[-1])
@@ -236,8 +238,8 @@ def _last_time(rule: Incremental, marks: Sequence[str]) -> int:
 
 
 def _has_nothing_newer(rule: Incremental, marks: Sequence[str], since: str) -> bool:
-    """One record that is older does not end a list: some are pinned to its front. One page without a newer one does, if
-    it reaches as far back as is to be read again."""
+    """Whether the page has nothing newer. A single older record does not end a list, since some are pinned to its
+    front. A page without newer ones does, if it reaches back as far as must be read again."""
     return max(marks) < since or (marks[-1] < since and max(marks) <= known_up_to(rule, since))
 
 
@@ -264,11 +266,11 @@ def _descending(
     if first or front == place.last:
         return None
     if place.closing == MOST_CLOSINGS:
-        return Again("so much comes to its front that it is never read to the end")
+        return Again("records come to its front so fast that it is never read to the end")
     return Next(None, _closing(place, top, front))
 
 
 def _closing(place: Place, top: str, front: str) -> Place:
-    """The front is read again until it comes in one response, or is what it was before."""
-    whole = place.whole and not place.exact  # else it was only its end
+    """Reads the front again until it comes in one response, or is the same as before."""
+    whole = place.whole and not place.exact  # otherwise it was only the end of it
     return Place(again=place.again, whole=whole, top=top, last=front, closing=place.closing + 1)

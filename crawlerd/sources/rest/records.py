@@ -1,4 +1,4 @@
-"""The records in a response: where its list is, their keys, and when they changed."""
+"""The records in a response: where their list is, their keys, and when they changed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from crawlerd.sources.rest.description import Endpoint
 
-FAR_FUTURE = 253402300799.0  # Unix seconds of the last time that a datetime holds
+FAR_FUTURE = 253402300799.0  # Unix seconds of the last time that a datetime can have
 
 
 def taken(expression: str, body: Any) -> tuple[list[Any], Sequence[Any]]:
-    """The list of records in a body, and what it was before a filter in the expression chose from it. Permanent when
+    """The list of records in a body, and the list before a filter in the expression was applied. Raises Permanent if
     there is no list."""
     found = look(expression, body)
     if not isinstance(found, list):
@@ -46,7 +46,7 @@ def taken(expression: str, body: Any) -> tuple[list[Any], Sequence[Any]]:
 
 @lru_cache(maxsize=256)
 def _before_filter(expression: str) -> Any:
-    """The expression without what chooses and shapes; None when it does not choose."""
+    """The expression without its filters and projections; None if it has no filter."""
     if "?" not in expression:
         return None
     tree = jmespath.compile(expression).parsed
@@ -78,13 +78,13 @@ def _chooses(node: Any) -> bool:
 
 
 def key_above(spec: Endpoint, above: Endpoint | None) -> list[str]:
-    """The paths of the key of the parent's record, where each record has them by `from_parent`; else none."""
+    """The paths of the parent's key, if each record has it by `from_parent`; otherwise empty."""
     shown = above is not None and {*above.primary_key} <= {*spec.from_parent.values()}
     return above.primary_key if above is not None and shown else []
 
 
 class Records:
-    """What an endpoint says of its records."""
+    """What an endpoint says about its records."""
 
     def __init__(self, spec: Endpoint, above: Endpoint | None = None) -> None:
         """above: the endpoint of its parents."""
@@ -93,7 +93,7 @@ class Records:
         self._only = spec.primary_key[0] if len(spec.primary_key) == 1 and spec.primary_key[0].isidentifier() else ""
 
     def with_parent(self, item: Any, parent: Mapping[str, Any]) -> Any:
-        """With the fields of its parent that it gets."""
+        """The record with the fields that it gets from its parent."""
         if not isinstance(item, dict) or not self._spec.from_parent:
             return item
         return {**item, **self.from_parent(parent)}
@@ -103,13 +103,13 @@ class Records:
         return {name: parent.get(path) for name, path in self._spec.from_parent.items()}
 
     def key(self, record: Any) -> str | Unfit:
-        """The record's key, of one or several fields; Unfit when it has none."""
+        """The record's key, made of one or several fields; Unfit if it has none."""
         if self._only and isinstance(record, dict):  # nearly all have a key of one field, which is short text
             value = record.get(self._only)
             if is_short(value):
                 return value
         if not isinstance(record, dict):
-            return Unfit(f"is no object but {kind_of(record)}")
+            return Unfit(f"is not an object but {kind_of(record)}")
         try:
             return _joined((path, look(path, record)) for path in self._spec.primary_key)
         except Unfit as error:
@@ -118,8 +118,8 @@ class Records:
             return Unfit(str(error))
 
     def parent(self, parent: Mapping[str, Any]) -> str:
-        """The key of the record that they lie below, where they show it by `from_parent`. "" elsewhere: a record that
-        several parents list would be a changed one with each of them."""
+        """The key of the record that they are below, if they show it by `from_parent`. Otherwise "": a record in the
+        lists of several parents would change with each of them."""
         try:
             return _joined((path, parent.get(path)) for path in self._key_above) if self._key_above else ""
         except Unfit:
@@ -129,7 +129,10 @@ class Records:
         return ", ".join(f'"{each}"' for each in self._spec.primary_key)
 
     def came(self, items: Sequence[Any], parent: Mapping[str, Any], keys: Sequence[str | Unfit] | None) -> Came:
-        """What a page brought, before any filter. keys: theirs, where there is none."""
+        """The records of a page, before any filter.
+
+        keys: their keys, if they have no filter.
+        """
 
         def identities() -> list[str]:
             known = [self.key(self.with_parent(item, parent)) for item in items] if keys is None else keys
@@ -147,7 +150,8 @@ class Records:
 
 
 def _joined(values: Iterable[tuple[str, Any]]) -> str:
-    """The key that the values of a primary key make, each with its path. Unfit where one is no key."""
+    """The key made of the values of a primary key, each with its path. Raises Unfit if one of them cannot be part of a
+    key."""
     parts = []
     for path, value in values:
         if isinstance(value, bool | float):

@@ -8,5 +8,5 @@ from crawlerd.sources.rest.description import Description
 
 
 def schema() -> str:
-    """As it lies in config/sources/rest.schema.json."""
+    """The text of config/sources/rest.schema.json."""
     return json.dumps(Description.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""What an account's requests are sent with: base URL, headers and credentials, filled in from its variables."""
+"""What an account's requests are sent with: base URL, headers and credentials, with its variables filled in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sending(description: Description) -> Callable[[str, Mapping[str, Any]], Send
 
 
 def auth(description: Description, variables: Mapping[str, str]) -> Auth | None:
-    """How the account's key is sent. ValueError when a variable cannot stand where it is wanted."""
+    """How the account's key is sent. Raises ValueError if a variable's value is not possible there."""
     match description.auth:
         case Bearer():
             return lambda key: {"Authorization": f"Bearer {key}"}
@@ -47,7 +47,7 @@ def auth(description: Description, variables: Mapping[str, str]) -> Auth | None:
             own = filled(user, variables)
             return lambda key: {"Authorization": _basic(f"{own}:{key}")}
         case KeyHeader(name=name, prefix=prefix):
-            before = filled_header(f"{prefix}-", variables)[:-1]  # its space at the end is not the header's
+            before = filled_header(f"{prefix}-", variables)[:-1]  # the space at its end does not belong to the header
             return lambda key: {name: before + key}
         case KeyParameter(name=name):
             return KeyInQuery(name)

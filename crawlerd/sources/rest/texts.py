@@ -1,7 +1,7 @@
 """Texts that every request of an account is sent with, and the fields in them: {variables.NAME}. Pure.
 
-Other braces are text, unless what they hold is nearly a field: that is a mistake, and is refused, so that no field is
-ever sent as it stands. (Paths and parameters are templates with more fields, see `expressions`.)
+Other braces are text. If their content resembles a field, that is a mistake and is refused, so that no field is ever
+sent unreplaced. (Paths and parameters are templates with more fields, see `expressions`.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHOWN = 40  # characters of a text in a message
 FIELD = re.compile(r"\{variables\.([A-Za-z_][A-Za-z0-9_]*)\}")
 _BRACES = re.compile(r"\{[{\s$]{0,20}([A-Za-z_][A-Za-z0-9_-]*)")
 OURS = ("variables", "parent", "since")
-# What else people call such a field, or expect there to be.
+# Other names that people use for such a field.
 ALIKE = {
     "var",
     "vars",
@@ -36,37 +36,39 @@ ALIKE = {
     "baseurl",
 }
 ALIKE |= {"record", "until", "now", "today", "cursor", "page", "offset", "limit"}
-NEAR = 0.75  # of `difflib`: "parents", "varaibles" and "sinse" are, "print" and "single" are not
+NEAR = 0.75  # of `difflib`: "parents", "varaibles" and "sinse" are near, "print" and "single" are not
 
 
 def checked(text: str, variables: Collection[str], *, url: bool = False) -> str:
-    """Itself. ValueError when it has a field that no account can fill in, or nearly one. url: any name in braces is
-    one, since a URL has no braces of its own."""
+    """The text itself. Raises ValueError if it has a field that no account can fill in, or something similar.
+
+    url: any name in braces counts as a field, since a URL has no other braces.
+    """
     for found in _BRACES.finditer(text):
         exact = FIELD.match(text, found.start())
         if exact and exact[1] not in variables:
             raise ValueError(f'there is no variable "{exact[1]}"; declare it: variables = ["{exact[1]}"]')
         if not exact and (url or _nearly(found[1], variables)):
             shown = text[found.start() : text.find("}", found.start()) + 1 or None].strip()[:SHOWN]
-            raise ValueError(f'"{shown}" would be sent as it stands; {_instead(found[1], variables)}')
+            raise ValueError(f'"{shown}" would be sent unchanged; {_instead(found[1], variables)}')
     return text
 
 
 def fixed(text: str, variables: Collection[str]) -> str:
-    """Itself. ValueError when it has a field, or nearly one: a text in which none is filled in."""
+    """The text itself. Raises ValueError if it has a field or something similar, since none is filled in here."""
     if found := FIELD.search(checked(text, variables)):
-        raise ValueError(f'"{found[0]}" would be sent as it stands; no field is filled in here')
+        raise ValueError(f'"{found[0]}" would be sent unchanged; no field is filled in here')
     return text
 
 
 def checked_url(text: str, variables: Collection[str]) -> str:
-    """Without the last slash. ValueError as of `checked`, and as of `notation.base_url`."""
+    """The URL without its last slash. Raises ValueError as `checked` and `notation.base_url` do."""
     notation.base_url(FIELD.sub("1", checked(text, variables, url=True)))
     return text.rstrip("/")
 
 
 def checked_header(value: str) -> str:
-    """ValueError when no header can carry it."""
+    """The value. Raises ValueError if a header cannot contain it."""
     if not value.isascii() or not value.isprintable():
         raise ValueError("must be printable ASCII characters")
     return value
@@ -77,7 +79,7 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
 
 
 def filled_header(text: str, variables: Mapping[str, str]) -> str:
-    """ValueError when a variable holds what no header can carry."""
+    """The text with variables. Raises ValueError if a header cannot contain a value."""
     value = filled(text, variables)
     if value != text and value.strip() != value:
         raise ValueError(f'make the header "{value[:SHOWN]}", which begins or ends with a space')
@@ -88,7 +90,7 @@ def filled_header(text: str, variables: Mapping[str, str]) -> str:
 
 
 def filled_path(text: str, variables: Mapping[str, str]) -> str:
-    """Each variable is one segment of a path, or a part of one. ValueError when it would lead elsewhere."""
+    """The path with variables, each a segment or part of one. Raises ValueError if it would lead elsewhere."""
     path = FIELD.sub(lambda found: quote(variables[found[1]], safe=""), text)
     if path != text and any(segment in (".", "..") for segment in path.split("/")):
         raise ValueError(f"make the path {path[:SHOWN]}, which leads elsewhere")
@@ -96,7 +98,7 @@ def filled_path(text: str, variables: Mapping[str, str]) -> str:
 
 
 def filled_url(text: str, variables: Mapping[str, str]) -> str:
-    """A full URL; ValueError when a variable makes none of it, or one that may not be used."""
+    """The full URL with variables. Raises ValueError if it is not a URL, or one that may not be used."""
     if "{" not in text:
         return text
     scheme, _, rest = text.partition("://")
@@ -125,6 +127,6 @@ def _instead(word: str, variables: Collection[str]) -> str:
         if _letters(word) == _letters(name):
             return f"write {{variables.{name}}}"
     if _letters(word).startswith("parent"):
-        return "a parent's fields belong into path and parameters of an endpoint that has one"
+        return "use a parent's fields in path and parameters of an endpoint that has one"
     example = next(iter(variables), "NAME")
     return f"a field is {{variables.{example}}}, and {'declared' if variables else 'none is declared'} in variables"

@@ -1,8 +1,8 @@
-"""Times as APIs write them, read to the microsecond: every notation of an instant gives the same one. Pure.
+"""Times as APIs write them, read to the microsecond: every notation of the same instant gives the same result. Pure.
 
-A Unix time may be in seconds, milli-, micro- or nanoseconds, which its size tells, and may be text. A number of 8, 12,
-14 or 17 digits that is a date of the years 1900 to 2199 is that date (20250131, 20250131093000). What is finer than a
-microsecond is cut off. Text without a zone is in UTC.
+A Unix time may be in seconds, milli-, micro- or nanoseconds, which its size shows, and may be text. A number of 8, 12,
+14 or 17 digits that is a date of the years 1900 to 2199 is that date (20250131, 20250131093000). Fractions of a
+microsecond are cut off. Text without a zone is in UTC.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MICROSECOND = timedelta(microseconds=1)
 LONGEST = 100  # characters of a text that may be a time
 SHOWN = 40  # characters of a value in a message
 LARGEST = 10**20  # nanoseconds in the year 5138, as 1e11 is in seconds, 1e14 in milli- and 1e17 in microseconds
-SMALLEST = 10**6  # seconds: what is smaller is a number of something else (an id, a year), or 0 for "never"
+SMALLEST = 10**6  # seconds: smaller numbers are something else (an id, a year), or 0 for "never"
 UNITS = ((10**17, -3), (10**14, 0), (10**11, 3), (0, 6))  # from this size on, powers of ten to microseconds
 CALENDAR = (8, 12, 14, 17)  # digits of a date, with minutes, seconds, milliseconds
-CENTURY_FROM = 69  # a year of two digits below this is in the 2000s, as POSIX has it
+CENTURY_FROM = 69  # a two-digit year below this is in the 2000s, as in POSIX
 EXACT = Context(prec=200)
 
 NAMES = re.findall("[a-z]+", "january february march april may june july august september october november december")
@@ -32,7 +32,7 @@ ZONES |= {"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst
 _CLOCK = (
     r"(?P<hour>\d{1,2}):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?(?:\s*(?P<half>am|pm)\b)?"
 )
-# "+0000", "UTC", "GMT+0000", each perhaps with the zone's name behind it, as Go, Java and JavaScript write it.
+# "+0000", "UTC", "GMT+0000", each perhaps followed by the zone's name, as Go, Java and JavaScript write it.
 _ZONE = (
     r"(?:(?P<zone>[a-z]{1,4})(?![a-z]))?"
     r"(?:(?P<sign>[+-])(?P<offset_hours>\d\d)(?::?(?P<offset_minutes>\d\d))?)?"
@@ -50,24 +50,24 @@ _FORMS = [
     )
 ]
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,30})?", re.ASCII)
-_MICROSOFT = re.compile(r"/Date\(([+-]?\d{1,17})(?:[+-]\d{4})?\)/", re.ASCII)  # the offset is for display
+_MICROSOFT = re.compile(r"/Date\(([+-]?\d{1,17})(?:[+-]\d{4})?\)/", re.ASCII)  # the offset is only for display
 _EITHER_FIRST = re.compile(r"\d\d?([/.-])\d\d?\1\d{2,4}\b.*", re.ASCII | re.DOTALL)
 
 
 def read(value: object) -> datetime | None:
-    """The time that a value of a record stands for, in UTC; None when it is none that can be read."""
+    """The time that a value of a record stands for, in UTC; None if it cannot be read."""
     try:
         if isinstance(value, str):
             return _of_text(value)
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             return _of_number(Decimal(repr(value)) if isinstance(value, float) else value)
-    except (ValueError, ArithmeticError):  # the latter: OverflowError, and what decimals raise
+    except (ValueError, ArithmeticError):  # the latter covers OverflowError, and the errors of decimals
         return None
     return None
 
 
 def unreadable(value: object) -> str:
-    """Why `read` makes nothing of a value, for people: "is …"."""
+    """Why `read` returns None for a value, for people: "is …"."""
     if value is None:
         return "is missing or null"
     if isinstance(value, str):
@@ -81,18 +81,20 @@ def unreadable(value: object) -> str:
         return "is true or false, which is not a time"
     if isinstance(value, int | float | Decimal):
         return "is a number that is too small or too large for a time"
-    kind = "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "no text and no number"
+    kind = (
+        "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "neither text nor a number"
+    )
     return f"is {kind}, which is not a time"
 
 
 def microseconds(at: datetime) -> int:
-    """Since 1970."""
+    """Microseconds since 1970."""
     return (at - EPOCH) // MICROSECOND
 
 
 def _of_number(number: int | Decimal) -> datetime | None:
     size = -number if number < 0 else number
-    if not SMALLEST <= size < LARGEST:  # infinity is not either; for NaN, the comparison raises
+    if not SMALLEST <= size < LARGEST:  # infinity is excluded too; for NaN, the comparison raises
         return None
     if (whole := int(number)) == number and (date := _of_digits(str(whole))) is not None:
         return date
@@ -103,7 +105,7 @@ def _of_number(number: int | Decimal) -> datetime | None:
 
 
 def _of_digits(digits: str) -> datetime | None:
-    """A date without anything between its parts."""
+    """A date without separators."""
     if len(digits) not in CALENDAR or not "1900" <= digits[:4] < "2200":
         return None
     month, day, hour, minute, second = (int(digits[at : at + 2] or 0) for at in range(4, 14, 2))
@@ -118,7 +120,7 @@ def _since(micros: int) -> datetime:
 
 
 def _of_text(text: str) -> datetime | None:
-    if text[4:5] == "-" and len(text) <= LONGEST:  # nearly all are
+    if text[4:5] == "-" and len(text) <= LONGEST:  # nearly all are like this
         try:
             return _in_utc(datetime.fromisoformat(text))
         except ValueError:
@@ -133,7 +135,7 @@ def _of_text(text: str) -> datetime | None:
     for form in _FORMS:
         if parts := form.fullmatch(text):
             return _of_parts(parts)
-    return _in_utc(datetime.fromisoformat(text))  # weeks, and what else ISO 8601 has
+    return _in_utc(datetime.fromisoformat(text))  # weeks, and other forms of ISO 8601
 
 
 def _of_parts(parts: re.Match[str]) -> datetime | None:
@@ -153,7 +155,7 @@ def _of_parts(parts: re.Match[str]) -> datetime | None:
         return None
     fraction = int((named["fraction"] or "")[:6].ljust(6, "0"))
     day = datetime(year, month, int(named["day"]), tzinfo=timezone(east))
-    # Added, since a leap second and the hour 24 are times too.
+    # Added, since a leap second and the hour 24 are valid times too.
     return _in_utc(day + timedelta(hours=hour, minutes=minute, seconds=second, microseconds=fraction))
 
 
@@ -164,7 +166,7 @@ def _hour(hour: int, half: str) -> int | None:
 
 
 def _offset(named: dict[str, str]) -> timedelta | None:
-    """How far east of UTC; None for a zone whose name says nothing certain."""
+    """The offset east of UTC; None for a zone whose name is ambiguous."""
     zone = ZONES.get((named["zone"] or "utc").lower())
     if zone is None or (zone and named["sign"]):
         return None

@@ -1,9 +1,9 @@
-"""Pages that cannot overlap, read twice, as the list may change between them. Pure.
+"""Reads pages twice that cannot overlap, since the list may change between them. Pure.
 
-A deletion before the place that was reached moves all that follows one place forward: the next page begins too late,
-and no answer shows it. So a page whose place is a number, and that has nothing in common with the next one, is asked
-for again after that: what has come to its end meanwhile is on it now. Where nothing of it is left, more has moved than
-a page holds, and the list is begun again.
+A deletion before the current position moves all later records one place forward: the next page then begins too late,
+and no answer shows it. So a page whose position is a number, and that has no records in common with the next one, is
+read again after that one: records that have moved to its end are on it now. If none of its records is left, more has
+moved than a page holds, and reading of the list starts again.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ def read_twice(paginator: Paginator, answer: Answer, came: Came, place: Place, s
 
 
 def reviewed(came: Came, review: Review) -> Step:
-    """What follows a page that was asked for again."""
+    """What follows a page that was read again."""
     if not came.has_any(review.keys):
-        return Again("nothing of a page was there any more when it was asked for again")
+        return Again("none of a page's records was there when it was read again")
     return None if review.place is None else Next(review.at, review.place)
 
 
 def _may_be_open(paginator: Paginator, answer: Answer, step: Next) -> bool:
-    """Whether a deletion between this page and the next one may not be noticed: they have nothing in common, or the API
-    has not shown as yet that it cuts pages as it is asked to."""
+    """Whether a deletion between this page and the next one may go unnoticed: they have nothing in common, or the API
+    has not shown yet that it divides pages as requested."""
     if step.at is None or not answer.count or (step.place.tail and step.place.exact):
         return False
     if not isinstance(paginator, Offset | PageNumber | LinkHeader | NextUrl) or not paginator.twice:
@@ -69,8 +69,8 @@ def _may_be_open(paginator: Paginator, answer: Answer, step: Next) -> bool:
 
 
 def _is_short(paginator: Paginator, answer: Answer, place: Place, *, joined: bool) -> bool:
-    """Whether the page has fewer records than asked for, and is the first one, or the API gives as many as it is asked
-    for where it has them."""
+    """Whether the page has fewer records than requested, and is the first one, or the API is known to return as many as
+    requested if it has them."""
     if not isinstance(paginator, Offset | PageNumber) or not paginator.size_parameter:
         return False
     exact = place.exact or (joined and place.size > 0)
@@ -78,7 +78,8 @@ def _is_short(paginator: Paginator, answer: Answer, place: Place, *, joined: boo
 
 
 def _counts(answer: Answer, url: str) -> bool:
-    """Whether the URL of the next page seems to be numbered: one after this one, or with as many records before it."""
+    """Whether the URL of the next page seems to be numbered: one more than this one, or with as many records before
+    it."""
     before, after = _numbers(answer.response.url), _numbers(url)
     for name, number in after.items():
         gone = number - before.get(name, 0)

@@ -1,4 +1,4 @@
-"""The values of a description: texts, templates, numbers, and what can be wrong with each."""
+"""The values of a description: texts, templates, numbers, and their checks."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def header_name(value: str) -> str:
 
 def _own_header(value: str) -> str:
     if value.lower() in ("authorization", "proxy-authorization", "cookie", "host", "content-length"):
-        raise ValueError("is not set here; [auth] says how the account's key is sent")
+        raise ValueError("cannot be set here; [auth] says how the account's key is sent")
     return header_name(value)
 
 
 def declared(info: ValidationInfo[Any]) -> Collection[str]:
-    """The names that are declared."""
+    """The declared names."""
     variables = (info.context or {}).get("variables", ())
     return [each for each in variables if isinstance(each, str)] if isinstance(variables, list) else ()
 
@@ -57,12 +57,12 @@ def base_url_of(value: str, info: ValidationInfo[Any]) -> str:
 
 
 def _name(value: str, info: ValidationInfo[Any]) -> str:
-    """What names a parameter, or stands for itself."""
+    """The name of a parameter, or fixed text."""
     return texts.fixed(value, declared(info))
 
 
 def _names(paginator: Any, info: ValidationInfo[Any]) -> Any:
-    """The same of all parameters and headers that a paginator sends."""
+    """Checks the names of all parameters and headers that a paginator sends."""
     for key, value in paginator:
         if isinstance(value, str) and key.endswith(("parameter", "header")):
             _name(value, info)
@@ -73,7 +73,7 @@ def _parameter(value: object, info: ValidationInfo[Any]) -> Any:
     values = value if isinstance(value, list) else [value]
     for each in values:
         if not isinstance(each, Scalar) or (isinstance(each, float) and not math.isfinite(each)):
-            raise ValueError("must be text, a number, true or false, or a list of such; a date stands in quotes")
+            raise ValueError("must be text, a number, true or false, or a list of these; write a date in quotes")
         if isinstance(each, str):
             template(each, info)
     return value
@@ -86,7 +86,7 @@ def template(value: str, info: ValidationInfo[Any]) -> str:
         if first == "parent" and "parent" in info.data and info.data["parent"] is None:
             raise ValueError(f'"{{{name}}}" needs parent = "…": the endpoint whose records have it')
         if first == "parent" and "name" in info.data:  # of the whole description
-            raise ValueError(f'"{{{name}}}" belongs into the parameters of an endpoint that has a parent')
+            raise ValueError(f'"{{{name}}}" can only be used in the parameters of an endpoint that has a parent')
         if first == "variables" and rest not in declared(info):
             raise ValueError(f'there is no variable "{rest}"; declare it: variables = ["{rest}"]')
     return value

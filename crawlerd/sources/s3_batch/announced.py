@@ -1,4 +1,4 @@
-"""What a message of a queue announces: notifications of S3 and events of EventBridge, as they are or by SNS. Pure."""
+"""What a message of a queue announces: notifications of S3 and events of EventBridge, directly or through SNS. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-MOST_ENVELOPES = 3  # a topic may be subscribed to another account's
+MOST_ENVELOPES = 3  # a topic may be subscribed to one of another account
 
 
 class Object(NamedTuple):
@@ -17,10 +17,10 @@ class Object(NamedTuple):
 
 
 def announced(body: str) -> list[Object]:
-    """The objects that were created; none for a test event, or where others were deleted or tagged. ValueError,
-    LookupError, TypeError or AttributeError for what is no such message.
+    """The objects that were created; none for a test event, or if objects were deleted or tagged. Raises ValueError,
+    LookupError, TypeError or AttributeError for any other message.
 
-    S3 writes keys as in a form, "a+b.json"; EventBridge as they are.
+    S3 encodes keys as in a form, "a+b.json"; EventBridge leaves them unchanged.
     """
     said: Any = msgspec.json.decode(body)
     for _ in range(MOST_ENVELOPES):
@@ -44,5 +44,5 @@ def announced(body: str) -> list[Object]:
 
 def _object(*facts: str) -> Object:
     if not all(isinstance(each, str) for each in facts):
-        raise TypeError("a name that is no text")
+        raise TypeError("a name that is not text")
     return Object(*facts)

@@ -1,4 +1,5 @@
-"""How a batch comes: found in a listing or announced by SQS; begun once, whoever tells of it how often."""
+"""How a batch arrives: found in a listing, or announced by SQS. It is begun only once, however often it is found or
+announced."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ GATHERED = ".json.gz"
 
 @s3_batch.starts
 def first(plan: RunPlan) -> Iterable[Gather]:
-    """What is missing shows before anything is begun."""
+    """The first tasks, which find missing tables and buckets before any batch is begun."""
     options: BatchImport = plan.options
     job = Job(
         plan.account,
@@ -51,18 +52,18 @@ def first(plan: RunPlan) -> Iterable[Gather]:
 
 @dataclass(frozen=True)
 class Caller(TaskArgs, kind="s3_batch.caller"):
-    """Whose credentials these are."""
+    """The owner of the credentials."""
 
 
 @s3_batch.tests(Caller())
 def caller(api: AwsApi, args: Caller) -> Iterator[Output]:
-    """Everybody may ask STS; another server than AWS has none, but lists the caller's own buckets."""
+    """STS answers everybody; a server other than AWS does not have it, but lists the caller's own buckets."""
     if not api.elsewhere:
         yield Identity(api.call("sts", "get_caller_identity")["Arn"])
         return
     try:
         owner = api.call("s3", "list_buckets").get("Owner", {})
-    except Denied:  # they work, and may not do this
+    except Denied:  # the credentials work, but may not do this
         return
     if name := owner.get("DisplayName") or owner.get("ID"):
         yield Identity(str(name))
@@ -77,7 +78,7 @@ class CheckBucket(TaskArgs, kind="s3_batch.check_bucket"):
 def check_bucket(api: AwsApi, args: CheckBucket) -> Iterator[Output]:
     try:
         call(api, "s3", "head_bucket", Bucket=args.bucket)
-    except Denied:  # what the credentials may not look at, they may use all the same
+    except Denied:  # credentials that may not inspect it may still be allowed to use it
         return
     except Permanent as error:
         raise NotFound(f"the bucket {args.bucket} cannot be used: {error}") from None
@@ -86,7 +87,10 @@ def check_bucket(api: AwsApi, args: CheckBucket) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class CheckTable(TaskArgs, kind="s3_batch.check_table"):
-    """key: its attributes, and what each is."""
+    """Checks a table.
+
+    key: its key attributes, with the purpose of each.
+    """
 
     table: str
     key: dict[str, str]
@@ -147,16 +151,16 @@ def poll(api: AwsApi, args: Poll) -> Iterator[Output]:
 def _begin(job: Job, key: str, etag: str) -> Iterator[Output]:
     name = key.removeprefix(job.input.prefix)
     if job.input == job.output and name.lower().endswith(GATHERED):
-        return  # it may be our own
+        return  # it may be our own output
     if key.startswith(job.input.prefix) and "/" not in name and (known := named(name)):
         yield Begin(Batch(known.batch, etag.strip('"'), job, "" if name == f"{known.batch}.json" else name))
 
 
 @dataclass(frozen=True)
 class Receive(TaskArgs, kind="s3_batch.receive"):
-    """Messages of the queue, until none are left.
+    """Receives messages of the queue until none are left.
 
-    number: of the request.
+    number: the number of the request.
     """
 
     job: Job
@@ -166,7 +170,7 @@ class Receive(TaskArgs, kind="s3_batch.receive"):
 
 @s3_batch.handles(Receive, stream="batches", bucket="sqs", sequential=True)
 def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
-    """A message is deleted by a task that is enqueued together with those that it asks for."""
+    """A message is deleted by a task that is enqueued together with the tasks that it leads to."""
     answer = call(api, "sqs", "receive_message", QueueUrl=args.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
     messages = answer.get("Messages", [])
     for each in messages:
@@ -185,14 +189,14 @@ def receive(api: AwsApi, args: Receive) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Unknown(TaskArgs, kind="s3_batch.unknown_message"):
-    """A message that announces nothing: kept as a dead letter, since it goes from the queue."""
+    """A message that announces nothing. It is kept as a dead letter, since it is deleted from the queue."""
 
     body: str
 
 
 @s3_batch.handles(Unknown, stream="batches", bucket="process", unique=True, cost=0)
 def unknown(api: AwsApi, args: Unknown) -> Iterator[Output]:
-    raise Permanent(f"a message of the queue is no notification of S3: {cut(args.body, 200)}")
+    raise Permanent(f"a message of the queue is not a notification of S3: {cut(args.body, 200)}")
 
 
 @dataclass(frozen=True)
@@ -228,8 +232,8 @@ def again(api: AwsApi, args: Again) -> Iterator[Output]:
 
 
 def _begun(api: AwsApi, batch: Batch) -> Iterator[Output]:
-    """Of a batch that another object is being made into, nothing is touched."""
-    plain = batch.object == f"{batch.id}.json"  # as status items of earlier versions have it, which do not say so
+    """Begins a batch. If another object is being made into the same batch, nothing is changed."""
+    plain = batch.object == f"{batch.id}.json"  # for status items of earlier versions, which do not have the name
     same = "(#object = :object OR attribute_not_exists(#object))" if plain else "#object = :object"
     other = "#object <> :object" if plain else "(#object <> :object OR attribute_not_exists(#object))"
     try:
@@ -271,7 +275,7 @@ def _begun(api: AwsApi, batch: Batch) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Known(TaskArgs, kind="s3_batch.known"):
-    """An object that another run has begun: what that has ended is moved, the rest is left to it."""
+    """An object that another run has begun. If that run has ended it, it is moved; otherwise it is left to that run."""
 
     batch: Batch
 
@@ -286,7 +290,8 @@ def known(api: AwsApi, args: Known) -> Iterator[Output]:
     if (other or f"{batch.id}.json") != batch.object:
         if state == "processing":
             raise Permanent(
-                f"{batch.object} is not begun: {other} is the same batch, {batch.id}, and not done yet; retry it then"
+                f"{batch.object} is not begun: {other} is the same batch, {batch.id}, and not done yet; "
+                "retry it afterwards"
             )
         yield Again(batch)
     elif state in ("done", "failed"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crawlerd.sources.s3_batch.forms import Form
 
 MOST_IN_CHUNK = 1000
-# Other attributes of the two tables' items than their keys.
+# Attributes of the two tables' items apart from their keys.
 STATUS_FACTS = ("object", "etag", "run", "state", "taskCount", "done", "failed", "error", "times")
 ITEM_FACTS = ("etag", "request", "response", "error")
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}|arn:[a-z-]+:dynamodb:[a-z0-9-]+:\d{12}:table/[A-Za-z0-9_.-]{3,255}")
@@ -45,7 +45,7 @@ class Process(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """A bucket and a prefix in it, "" or with "/" at its end."""
+    """A bucket and a prefix in it: "", or with "/" at its end."""
 
     bucket: str
     prefix: str
@@ -60,14 +60,15 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BatchImport(msgspec.Struct, frozen=True):
-    """
+    """The options of an import.
+
     input: `s3://bucket/prefix/` of the objects.
-    output: of the gathered ones.
-    queue_url: of SQS notifications, "" to list the input.
+    output: the same for the gathered objects.
+    queue_url: an SQS queue with notifications, "" to list the input.
     status_table, items_table: in DynamoDB.
     chunk: most records processed at once.
     status_key, items_key, items_sort_key: the names of the tables' key attributes.
-    unpacked_mb: the most MiB of text that a gzip object may hold.
+    unpacked_mb: most MiB of text that a gzip object may contain.
     """
 
     input: str
@@ -94,7 +95,7 @@ class BatchImport(msgspec.Struct, frozen=True):
             if not TABLE.fullmatch(getattr(self, name)):
                 raise ValueError(f"{name} must be the name or ARN of a table, not {getattr(self, name)!r}")
         if self.status_table == self.items_table:
-            raise ValueError("status_table and items_table must name two tables")
+            raise ValueError("status_table and items_table must be two different tables")
         for name, others in (
             ("status_key", STATUS_FACTS),
             ("items_key", (*ITEM_FACTS, self.items_sort_key)),
@@ -117,10 +118,10 @@ class BatchImport(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, array_like=True):
     """An import in one run.
 
-    account: its own.
-    run: what tells the run from others.
+    account: its own account.
+    run: identifies the run.
     status_key, items_key, items_sort_key: names of key attributes.
-    unpacked: the most bytes of text that a gzip object may hold.
+    unpacked: most bytes of text that a gzip object may contain.
     """
 
     account: str
@@ -140,8 +141,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """An object of the input.
 
-    id: its name without endings.
-    name: "" for `id` and ".json".
+    id: its name without suffixes.
+    name: its name; "" for `id` and ".json".
     """
 
     id: str
@@ -174,7 +175,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def match(self) -> str:
-        """The ETag as a header has it."""
+        """The ETag as it is written in a header."""
         return f'"{self.etag}"'
 
     def update(self, **values: Any) -> dict[str, Any]:
@@ -195,7 +196,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 
 def call(api: AwsApi, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-    """`AwsApi.call`, but errors name the bucket, table or queue: AWS says no more than that there is none."""
+    """`AwsApi.call`, but errors name the bucket, table or queue: AWS only says that it does not exist."""
     try:
         return api.call(service, operation, **parameters)
     except Permanent as error:
@@ -205,7 +206,7 @@ def call(api: AwsApi, service: str, operation: str, **parameters: Any) -> dict[s
 
 
 def now() -> str:
-    """As the status item has times, in UTC."""
+    """The time in UTC, in the format of the status item."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

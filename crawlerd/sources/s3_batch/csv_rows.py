@@ -1,7 +1,7 @@
 """Records of CSV with a header, read from pieces of an object of any size. Pure.
 
-Python's own reader decides what a row is (RFC 4180: quotes, and commas, quotes and newlines within them); it asks for
-one line after the other, and so it is known with which byte a row ends.
+Python's own reader determines the rows (RFC 4180: quotes, and commas, quotes and newlines within them). It requests one
+line after the other, which shows with which byte a row ends.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from crawlerd.sources.s3_batch.forms import MOST_RECORDS, Read, Short, start
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_NAMES = 64 << 10  # characters of all names of the header: they are in each record
+MOST_NAMES = 64 << 10  # characters of all names in the header, which are in each record
 MOST_BYTES = 4 << 20  # of records made at once
 _BLANK, _END = re.compile(rb"[\r\n]*"), re.compile(rb"\r?\n|\r")
-SHOWN = 1000  # bytes of a row that is none
+SHOWN = 1000  # bytes of an invalid row
 csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))  # longer than a piece
 
 
 class _Lines:
-    """A piece's lines for a reader of rows.
+    """The lines of a piece for a reader of rows.
 
     at: where the next one begins.
     ended: the reader wanted more.
@@ -37,7 +37,7 @@ class _Lines:
         self._piece, self._final = piece, final
 
     def skip(self) -> None:
-        """Over blank lines."""
+        """Skips blank lines."""
         self.at = _BLANK.match(self._piece, self.at).end()  # type: ignore[union-attr]  # it matches anything
 
     def __iter__(self) -> Iterator[str]:
@@ -46,7 +46,7 @@ class _Lines:
     def __next__(self) -> str:
         found = _END.search(self._piece, self.at)
         end = found.end() if found else len(self._piece)
-        whole = found and (end < len(self._piece) or found[0] != b"\r")  # else "\n" may follow
+        whole = found and (end < len(self._piece) or found[0] != b"\r")  # otherwise "\n" may follow
         if end == self.at or not (whole or self._final):
             self.ended = True
             raise StopIteration
@@ -56,10 +56,12 @@ class _Lines:
 
 
 def read_rows(piece: bytes, phase: str, names: Sequence[str], *, final: bool) -> Read:
-    """Reads a piece, which begins at a row; "head" is the header. final: the object ends with the piece.
+    """Reads a piece, which begins at a row; "head" is the header.
 
-    A record has the header's names, and texts. Blank lines are left out. A piece that is not final and holds no
-    whole row is used up to 0.
+    final: the object ends with the piece.
+
+    A record has the header's names, with texts as values. Blank lines are left out. A piece that is not final and has
+    no complete row is used up to 0.
     """
     names = tuple(names)
     records: list[bytes] = []
@@ -101,7 +103,7 @@ def read_rows(piece: bytes, phase: str, names: Sequence[str], *, final: bool) ->
 
 
 def _row(reader: Iterator[list[str]]) -> tuple[list[str] | None, str]:
-    """The next row, [] for a blank line or a row that is none, or None at the end; and what is wrong with it."""
+    """The next row ([] for a blank line or an invalid row, None at the end), and what is wrong with it."""
     try:
         return next(reader, None), ""
     except csv.Error as error:
@@ -109,7 +111,7 @@ def _row(reader: Iterator[list[str]]) -> tuple[list[str] | None, str]:
 
 
 def _names(row: list[str], fault: str) -> tuple[str, ...]:
-    """Of a header. ValueError when it cannot be one."""
+    """The names of a header. Raises ValueError if they are not valid."""
     if fault:
         raise ValueError(f"its header is {fault}")
     if not all(_is_utf8(each) for each in row):

@@ -1,4 +1,4 @@
-"""What objects may look like: known by their names, read piece by piece. Pure."""
+"""The formats of objects: known from their names, read in pieces. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Form = Literal["json", "lines", "csv"]
 FORMS: dict[str, Form] = {".json": "json", ".jsonl": "lines", ".ndjson": "lines", ".csv": "csv"}
 PACKED = ".gz"
-MOST_RECORDS = 100_000  # of a piece: they take more memory than their text
+MOST_RECORDS = 100_000  # of a piece, since they take more memory than their text
 
 _MARKS = {
     b"\xff\xfe": "the text is UTF-16, and must be UTF-8",
@@ -25,9 +25,9 @@ _UTF8 = b"\xef\xbb\xbf"
 
 
 class Named(NamedTuple):
-    """What an object's name says.
+    """What an object's name shows.
 
-    batch: the name without its endings, which is the batch's id.
+    batch: the name without suffixes, which is the batch's id.
     """
 
     batch: str
@@ -35,7 +35,7 @@ class Named(NamedTuple):
 
 
 def named(name: str) -> Named | None:
-    """None for the name of an object that is no batch. Capital letters in endings are as good as small ones."""
+    """The format of an object; None if its name is not a batch's. Suffixes may be in upper case."""
     stem = name[: -len(PACKED)] if name.lower().endswith(PACKED) else name
     dot = stem.rfind(".")
     form = FORMS.get(stem[dot:].lower()) if dot > 0 else None
@@ -43,22 +43,22 @@ def named(name: str) -> Named | None:
 
 
 class NoText(ValueError):
-    """What begins an object is no text in UTF-8."""
+    """The beginning of an object is not UTF-8 text."""
 
 
 class Short(Exception):
-    """The piece ends before what was begun does."""
+    """The piece ends in the middle of something."""
 
 
 class Read(NamedTuple):
-    """What a piece holds.
+    """The content of a piece.
 
-    records: their JSON as it stands there, or is made of it; what it is, where that cannot be.
-    ends: where each one's successor begins.
-    phase, used: what comes next in the object, and where in the piece that begins.
-    problem: why there is no going on, else "".
-    faults: what is wrong with single records, by their positions in `records`.
-    names: of the fields, where a header gives them.
+    records: their JSON as it is in the piece, or is made from it; for an invalid one, its text.
+    ends: for each record, where the next one begins.
+    phase, used: what comes next in the object, and where in the piece it begins.
+    problem: why reading cannot go on, otherwise "".
+    faults: what is wrong with single records, by their indexes in `records`.
+    names: of the fields, if there is a header.
     """
 
     records: list[bytes]
@@ -71,7 +71,8 @@ class Read(NamedTuple):
 
 
 def start(piece: bytes, *, final: bool) -> int:
-    """Where the text of an object begins: behind a byte order mark. NoText when there is none in UTF-8."""
+    """Where the text of an object begins: after a byte order mark, if there is one. Raises NoText if it is not
+    UTF-8."""
     if len(piece) < 4 and not final:
         raise Short
     for mark, problem in _MARKS.items():

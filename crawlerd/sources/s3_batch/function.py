@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def function(name: str) -> Callable[[list[Any]], Any]:
-    """What `package.module:function` names; Permanent when there is none."""
+    """The function `package.module:function`. Raises Permanent if there is none."""
     module, _, path = name.partition(":")
     try:
         found = reduce(getattr, path.split("."), importlib.import_module(module))
-    except Exception as error:  # importing runs anyone's code
+    except Exception as error:  # importing may run any code
         raise Permanent(f"process.python {name} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise Permanent(f"process.python {name} is not a function")

@@ -1,4 +1,4 @@
-"""A batch gathered: its items read in order into one object, its status item closed, its input moved away."""
+"""Gathers a batch: reads its items in order into one object, closes its status item, and moves its input away."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from crawlerd.sources.s3_batch.items import line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, but for the last
-LONGEST_ERROR = 500  # characters of a record's, or a dead letter's, in that of its batch
-LOST = {"error": {"S": "no result: its task is a dead letter"}}  # the item of a record that has none
+PART = 5 << 20  # bytes, the least that a part of a multipart upload may have, except the last
+LONGEST_ERROR = 500  # characters of a record's error, or a dead letter's, in that of its batch
+LOST = {"error": {"S": "no result: its task is a dead letter"}}  # the item of a record without a result
 
 State = Literal["done", "failed"]
 
@@ -52,22 +52,22 @@ def _head(batch: Batch) -> bytes:
 
 
 def _member(data: bytes) -> bytes:
-    """Members of gzip in a row are one file. The same each time."""
+    """Gzip members in a row are one file. The same data always gives the same bytes."""
     return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 @dataclass(frozen=True)
 class Pages(TaskArgs, kind="s3_batch.pages"):
-    """One step: a page of items is read, or what was read is sent on.
+    """One step: reads a page of items, or uploads what was read.
 
-    count: records of the batch.
-    problem: what is wrong with the object; then items are counted, and no file is made of them.
+    count: number of records of the batch.
+    problem: what is wrong with the object; then items are only counted, and no file is made.
     index: of the next item.
-    ended: nothing is left to read.
-    pending: compressed, not yet sent.
+    ended: everything was read.
+    pending: compressed data that was not uploaded yet.
     upload, parts: of a multipart upload that was begun.
-    done, failed, lost: records with a response, with an error, without an item.
-    gaps: items are missing of the next page, so that their numbers must be read too.
+    done, failed, lost: numbers of records with a response, with an error, without an item.
+    gaps: items of the next page are missing, so their numbers must be read too.
     letter: the kind and error of a dead letter of the batch, if there is one.
     error: of the first record that has one.
     """
@@ -111,7 +111,7 @@ def pages(api: AwsApi, args: Pages) -> Iterator[Output]:
         _completed(api, args)
         problem = ""
         if args.lost:
-            why = args.letter or "no dead letter tells why; something else has changed or deleted their items"
+            why = args.letter or "no dead letter says why; another program has changed or deleted their items"
             problem = f"{args.lost} of {args.count} records have no result: {why}"
         elif args.count and not args.done:
             problem = f"all {args.count} records have an error, the first one: {args.error}"
@@ -145,7 +145,7 @@ def _read(api: AwsApi, args: Pages) -> Pages:
     numbers = range(args.index, int(last[job.items_sort_key]["N"]) + 1 if last else args.count)
     if args.gaps:
         items: dict[int, dict[str, Any]] = {int(each[job.items_sort_key]["N"]): each for each in answer["Items"]}
-    elif len(answer["Items"]) == len(numbers):  # they are whole, and come in order
+    elif len(answer["Items"]) == len(numbers):  # they are complete, and come in order
         items = dict(zip(numbers, answer["Items"], strict=True))
     else:
         return replace(args, gaps=True)
@@ -191,7 +191,8 @@ def _completed(api: AwsApi, args: Pages) -> None:
             MultipartUpload={"Parts": parts},
         )
     except Permanent as error:
-        if not str(error).startswith("NoSuchUpload"):  # it was completed, and a crash came before that was noted
+        # it was completed, and the process crashed before that was recorded
+        if not str(error).startswith("NoSuchUpload"):
             raise
 
 
@@ -221,8 +222,8 @@ def close(api: AwsApi, args: Close) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Failed(TaskArgs, kind="s3_batch.failed"):
-    """A batch that has failed: kept as a dead letter of its own, so that each is found in one list, with its error,
-    and with a stream of its own, so that the report's reason is not that of a record."""
+    """A failed batch. It is kept as a dead letter, so that all are found in one list with their errors; it has a stream
+    of its own, so that the report's reason is not that of a single record."""
 
     batch: Batch
     problem: str
@@ -235,7 +236,7 @@ def failed(api: AwsApi, args: Failed) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Copy(TaskArgs, kind="s3_batch.copy"):
-    """The input's way to done/ or failed/; what has replaced it meanwhile stays."""
+    """Copies the input to done/ or failed/. If another object has replaced it, that one stays."""
 
     batch: Batch
     state: State
@@ -283,5 +284,5 @@ def remove(api: AwsApi, args: Remove) -> Iterator[Output]:
 
 
 def _is_gone(error: Permanent) -> bool:
-    """Moved before, or replaced."""
+    """Whether it was moved before, or replaced."""
     return isinstance(error, NotFound) or str(error).startswith(("PreconditionFailed", "412", "404"))

@@ -1,17 +1,18 @@
-"""Deflate data read from any bit on: what stands before a place, and how a place is found. Pure.
+"""Decodes deflate data from any bit on: what must be known about a place, and how a place is found. Pure.
 
-zlib cannot save the state of a decoder, and a byte offset is no place to go on from: a block of deflate begins and ends
-at any bit, refers to the 32 KiB before it, and may be as long as the whole object. So a place is a bit offset, the text
-before it, and, within a block, the block's header, which is read once more. zlib itself decodes all data; three things
-that it does not offer are made of what it does:
+zlib cannot save the state of a decoder, and a byte offset is not enough to continue: a block of deflate begins and ends
+    at any bit, refers to the 32 KiB before it, and may be as long as the whole object. So a place is a bit offset, the
+    text before it, and, within a block, the block's header, which is read again. zlib itself decodes all data; three
+    things that it does not offer are made from what it does:
 
-* To begin at any bit, blocks without text are put before it, whose lengths in bits add up to what is missing.
-* To stop at the end of a block, its header says that it is the last one: zlib then gives back the bytes that follow.
-* To learn at which bit of a byte it ended, the bits of that byte are flipped from the top: those behind the end change
-  nothing, and the last one of a block's end code always does, since another code stands for text, or for nothing.
+* To begin at any bit, blocks without text are put in front, whose lengths in bits add up to the missing ones.
+* To stop at the end of a block, its header is changed to say that it is the last one: zlib then returns the bytes that
+  follow.
+* To learn at which bit of a byte it ended, the bits of that byte are flipped from the top: those after the end change
+  nothing, and the last bit of a block's end code always does, since another code stands for text, or for nothing.
 
-Within a block, its end code is put behind the first bits of a byte: when the block ends with just that code, the code
-began where one symbol ends and the next one begins.
+Within a block, its end code is put after the first bits of a byte: if the block then ends with exactly that code, the
+code began where one symbol ends and the next one begins.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 
 
 class Bits(NamedTuple):
-    """Bits as deflate has them: the first one is the lowest."""
+    """Bits in the order of deflate: the first one is the lowest."""
 
     value: int
     width: int
@@ -58,21 +59,21 @@ _ODD = _joined(
 
 
 def filler(remainder: int) -> Bits:
-    """Blocks without text whose bits, divided by 8, leave this remainder."""
+    """Blocks without text whose number of bits, divided by 8, leaves this remainder."""
     odd = remainder % 2
     even = (remainder - odd * _ODD.width) % 8 // 2
     return _joined([_ODD] * odd + [_EMPTY] * even)
 
 
 def bits_at(piece: bytes, at: int, bit: int) -> int:
-    """What begins there, as far as a header may go."""
+    """The bits from a place on, as many as a header may have."""
     return int.from_bytes(piece[at : at + LONGEST_HEADER + 1], "little") >> bit
 
 
 class Header(NamedTuple):
-    """Of a block with codes.
+    """The header of a block with codes.
 
-    bits: as they are; the first one says whether the block is the last one.
+    bits: unchanged; the first one says whether the block is the last one.
     end: its end code.
     """
 
@@ -81,7 +82,7 @@ class Header(NamedTuple):
 
 
 def header(bits: int) -> Header:
-    """The header that begins `bits`, which zlib has found right."""
+    """The header at the beginning of `bits`, which zlib has accepted."""
     if bits >> 1 & 3 == 1:
         return Header(Bits(bits & 7, 3), Bits(*FIXED_END))
     at = 3
@@ -124,21 +125,26 @@ def _codes(lengths: list[int]) -> dict[int, Bits]:
 
 
 def decoder(before: bytes) -> Any:
-    """before: the text before the place, WINDOW bytes of it or all."""
+    """A decoder.
+
+    before: the text before the place, WINDOW bytes of it or all.
+    """
     return zlib.decompressobj(wbits=-15, zdict=before) if before else zlib.decompressobj(wbits=-15)
 
 
 def lead(begun: Bits, piece: bytes, at: int, bit: int) -> bytes:
-    """A decoder's first bytes: what a block has begun with, now said to be the last one, and the rest of the byte at
-    the place, in its own alignment."""
+    """The first bytes for a decoder: the beginning of a block, changed to be the last one, and the rest of the byte at
+    the place, with its bits where they are."""
     whole = filler((bit - begun.width) % 8) + begun._replace(value=begun.value | 1)
     whole += Bits(piece[at] >> bit, 8 - bit)
     return whole.value.to_bytes(whole.width // 8, "little")
 
 
 def last_bit(before: Any, data: bytes) -> int:
-    """The bit of the last byte of `data` with which the block ends. before: the decoder that has come to its end with
-    `data`, as it was before that."""
+    """The bit of the last byte of `data` with which the block ends.
+
+    before: the decoder that ends with `data`, as it was before that.
+    """
     if len(data) > 1:
         before.decompress(data[:-1])
     ended = _tried(before, data[-1:])
@@ -146,13 +152,13 @@ def last_bit(before: Any, data: bytes) -> int:
 
 
 def between_symbols(state: Any, byte: int, end: Bits) -> tuple[int, bytes] | None:
-    """The first bit of the next byte before which a symbol ends, and the text of this byte's bits before it; None when
-    no symbol ends in it."""
+    """The first bit of the next byte before which a symbol ends, and the text of this byte's bits before it; None if no
+    symbol ends in it."""
     for bit in range(8):
         whole = Bits(byte & (1 << bit) - 1, bit) + end
         size = (whole.width + 7) // 8
-        others = (1 << size * 8) - (1 << whole.width)  # bits behind the end code: they must not count
-        flipped = 1 << whole.width - 1  # its last bit: it must
+        others = (1 << size * 8) - (1 << whole.width)  # bits after the end code, which must not matter
+        flipped = 1 << whole.width - 1  # its last bit, which must
         found, same, different = (
             _tried(state, (whole.value ^ change).to_bytes(size, "little")) for change in (0, others, flipped)
         )
@@ -162,7 +168,7 @@ def between_symbols(state: Any, byte: int, end: Bits) -> tuple[int, bytes] | Non
 
 
 def _tried(state: Any, data: bytes) -> bytes | None:
-    """The text with which the block ends in `data`; None when it does not end with its last byte."""
+    """The text with which the block ends in `data`; None if it does not end with its last byte."""
     tried = state.copy()
     try:
         text: bytes = tried.decompress(data)

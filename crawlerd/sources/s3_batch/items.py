@@ -1,4 +1,4 @@
-"""One record's item: what a task hands on, what DynamoDB keeps, and what the gathered object says. Pure."""
+"""One record's item: as tasks pass it on, as DynamoDB stores it, and as the gathered object has it. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A record on its way.
+    """A record that is being processed.
 
     request, response: as JSON.
-    error: why there is no response, else "".
+    error: why there is no response, otherwise "".
     """
 
     index: int
@@ -26,7 +26,10 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 def checked(index: int, text: bytes, fault: str = "") -> Item:
-    """A record as it stands in the input, or what is wrong with it: `fault`, where that is known."""
+    """A record from the input.
+
+    fault: what is wrong with it, if that is known already.
+    """
     try:
         if fault:
             raise ValueError(fault)
@@ -39,7 +42,7 @@ def checked(index: int, text: bytes, fault: str = "") -> Item:
 
 
 def stored(batch: Batch, item: Item) -> dict[str, Any]:
-    """The item as DynamoDB takes it. What is JSON stays the text that it was: DynamoDB would round and reorder it."""
+    """The item for DynamoDB. JSON is stored as text, since DynamoDB would round and reorder it."""
     facts = {**batch.item(item.index), "etag": {"S": batch.etag}}
     for name, text in (("request", item.request), ("response", item.response)):
         if bytes(text) != b"null":
@@ -48,7 +51,7 @@ def stored(batch: Batch, item: Item) -> dict[str, Any]:
 
 
 def line(index: int, item: dict[str, Any]) -> bytes:
-    """A stored item as the gathered object has it."""
+    """A stored item as a line of the gathered object."""
     found = {name: msgspec.Raw(item[name]["S"].encode()) for name in ("request", "response") if name in item}
     error = {"error": item["error"]["S"]} if "error" in item else {}
     return msgspec.json.encode({"index": index, **found, **error})

@@ -10,9 +10,11 @@ _BLANK = re.compile(rb"[ \t\r\n]*")
 
 
 def read_lines(piece: bytes, phase: str, *, final: bool) -> Read:
-    """Reads a piece, which begins at a line. final: the object ends with the piece.
+    """Reads a piece, which begins at a line.
 
-    Each line that is not blank is a record. A piece that is not final and holds no whole line is used up to 0.
+    final: the object ends with the piece.
+
+    Each line that is not blank is a record. A piece that is not final and has no complete line is used up to 0.
     """
     records: list[bytes] = []
     ends: list[int] = []

@@ -12,14 +12,17 @@ Phase = Literal["head", "first", "next", "tail", "of list first", "of list next"
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_NUMBER = re.compile(r"[0-9.eE+-]*")
-# Only where a value ends is wanted of it.
+# Only used to find where a value ends.
 _value_at = JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 
 
 def read(piece: bytes, phase: str, *, final: bool) -> Read:
-    """Reads a piece of an object, which begins at `phase`, a Phase. final: the object ends with the piece.
+    """Reads a piece of an object.
 
-    A piece that is not final and holds nothing complete is used up to 0.
+    phase: the Phase at which it begins.
+    final: the object ends with the piece.
+
+    A piece that is not final and has nothing complete is used up to 0.
     """
     text = piece.decode("latin-1")  # a character for each byte; JSON's own are the same
     records: list[bytes] = []
@@ -28,7 +31,7 @@ def read(piece: bytes, phase: str, *, final: bool) -> Read:
     try:
         if phase == "head":
             at, phase = _head(text, start(piece, final=final))
-        of = phase[: phase.rfind(" ") + 1]  # of what the records are
+        of = phase[: phase.rfind(" ") + 1]  # the kind of list
         while phase in (f"{of}first", f"{of}next"):
             if len(records) == MOST_RECORDS:
                 return Read(records, ends, phase, at)
@@ -39,7 +42,7 @@ def read(piece: bytes, phase: str, *, final: bool) -> Read:
             end = _value(text, begin, final)
             behind = _skip(text, end)
             if text[behind] not in ",]":
-                raise ValueError(f"neither , nor ] behind record {len(records)} of this piece")
+                raise ValueError(f"neither , nor ] after record {len(records)} of this piece")
             at, phase = behind + 1, f"{of}next" if text[behind] == "," else f"{of}tail"
             records.append(piece[begin:end])
             ends.append(at)
@@ -55,7 +58,7 @@ def read(piece: bytes, phase: str, *, final: bool) -> Read:
 
 
 def _head(text: str, at: int) -> tuple[int, Phase]:
-    """Where the list of records begins, and what it is."""
+    """Where the list of records begins, and its kind."""
     at = _skip(text, at)
     if text[at] == "[":
         return at + 1, "of list first"
@@ -73,7 +76,7 @@ def _head(text: str, at: int) -> tuple[int, Phase]:
 
 
 def _tail(text: str, at: int, final: bool, of: str) -> None:
-    """What may stand behind the records."""
+    """Checks what follows the records."""
     if not of:
         at = _following(text, _skip(text, at))
         while text[at] != "}":
@@ -102,11 +105,14 @@ def _member(text: str, at: int) -> tuple[str, int]:
 
 
 def _following(text: str, at: int) -> int:
-    """Where the next member of an object begins, or the object ends; `at` is behind a value."""
+    """Where the next member of an object begins, or the object ends.
+
+    at: the end of a value.
+    """
     if text[at] == "}":
         return at
     if text[at] != ",":
-        raise ValueError("neither , nor } behind a value")
+        raise ValueError("neither , nor } after a value")
     at = _skip(text, at + 1)
     if text[at] == "}":
         raise ValueError("a , before }")

@@ -1,4 +1,4 @@
-"""A batch read, range by range, in any of its forms: each range's records become chunks."""
+"""Reads a batch, range by range, in any of its formats, and makes chunks of each range's records."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from crawlerd.sources.s3_batch.forms import Read
 
-RANGE = 4 << 20  # bytes of text read at once; a record is at most that long
-MOST_PACKED = RANGE + 3 * STEP  # bytes of gzip read at once: for text that gzip does not make smaller
+RANGE = 4 << 20  # bytes of text read at once; a record can be at most that long
+MOST_PACKED = RANGE + 3 * STEP  # bytes of gzip read at once, for text that gzip does not make smaller
 LEAST_PACKED = 64 << 10
-ENCODINGS = ("br", "zstd", "compress", "deflate")  # that nobody here reads
-MOST_BYTES = 1 << 20  # of a chunk: a task's arguments lie in the frontier and in memory
+ENCODINGS = ("br", "zstd", "compress", "deflate")  # that cannot be read
+MOST_BYTES = 1 << 20  # of a chunk, since a task's arguments are in the frontier and in memory
 
 
 @dataclass(frozen=True)
 class Scan(TaskArgs, kind="s3_batch.scan"):
-    """One range of the object; the next one is read when half of its chunks are through, so that there is always work
-    and never much of it.
+    """One range of the object. The next one is read when half of its chunks are done, so that there is always some work
+    and never much.
 
-    offset: where it begins, at a whole record or the phase's own beginning: in the object, or in the text after
+    offset: where it begins, at a complete record or at the phase's beginning: in the object, or in the text after
         `packed`.
     index: of the next record.
     names: of the fields, from a header.
-    packed: where to go on in an object that is gzip, see `unpacking`.
+    packed: where to continue in an object that is gzip, see `unpacking`.
     ask: how many bytes of the object are read at once.
     """
 
@@ -80,7 +80,7 @@ def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
     ended = found.phase == "done" or bool(problem)
     used, index = found.used, args.index
     chunks = _chunks(found, batch.job.chunk)
-    if not ended and found.phase.endswith("next") and len(chunks) > 1:  # the last one is read again, and is full then
+    if not ended and found.phase.endswith("next") and len(chunks) > 1:  # the last chunk is read again, and is then full
         last = chunks.pop()
         used = found.ends[last.start - 1]
     tasks = [
@@ -101,10 +101,10 @@ def scan(api: AwsApi, args: Scan) -> Iterator[Output]:
 
 
 class Text(NamedTuple):
-    """What a range has: of the object's text, from the scan's place on.
+    """The text of a range, from the scan's place on.
 
     final: the text ends with it.
-    unpacked: what it is from, where the object is gzip.
+    unpacked: what it comes from, if the object is gzip.
     """
 
     piece: bytes
@@ -114,14 +114,17 @@ class Text(NamedTuple):
 
 
 def _text(piece: bytes, args: Scan, *, last: bool) -> Text:
-    """last: the object ends with the piece."""
+    """The text of a piece.
+
+    last: the object ends with the piece.
+    """
     if args.packed is None and not (args.offset == 0 and piece.startswith(MAGIC)):
         return Text(piece, last)
     place, most = args.packed or Place(), args.batch.job.unpacked
     unpacked = Unpacked(piece, place, final=last, most=args.offset + RANGE)
     text, problem = unpacked.text, unpacked.problem
     if place.text + len(text) > most:
-        problem = f"it unpacks to more than {most >> 20} MiB, which is what unpacked_mb permits"
+        problem = f"it unpacks to more than {most >> 20} MiB, the limit set by unpacked_mb"
     return Text(text[args.offset :], unpacked.ended, problem, unpacked)
 
 
@@ -136,7 +139,7 @@ def _records(text: Text, args: Scan) -> Read:
 
 
 def _following(args: Scan, text: Text, used: int, found: Read, index: int) -> Scan | None:
-    """The scan that goes on; None when this one has found nothing to go on from."""
+    """The scan that continues; None if this one has found no place to continue."""
     scan = Scan(args.batch, args.offset + used, found.phase, index, found.names)
     if text.unpacked is None:
         return scan if used else None
@@ -159,7 +162,7 @@ def _unreadable(error: str) -> str:
 
 
 def _chunks(found: Read, most: int) -> list[range]:
-    """Positions of the records of each chunk."""
+    """The indexes of the records of each chunk."""
     chunks: list[range] = []
     start = size = 0
     for at, record in enumerate(found.records):

@@ -1,4 +1,4 @@
-"""A batch scattered: its records are processed chunk by chunk, and written item by item."""
+"""Scatters a batch: its records are processed in chunks, and written as items."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LONGEST_ERROR = 1000  # characters
-MOST_ITEMS = 25  # that BatchWriteItem takes
-EARLY = 3  # priority of what looks for earlier items: before there are many of the batch's own
-OUTWARD = 4  # priority of what is nearly done: it goes before more chunks, so that the frontier stays small
+MOST_ITEMS = 25  # the limit of BatchWriteItem
+EARLY = 3  # priority of tasks that look for earlier items, before there are many of the batch's own
+OUTWARD = 4  # priority of tasks that complete work: they go before more chunks, so that the frontier stays small
 
 
 @dataclass(frozen=True)
 class Scattered(TaskArgs, kind="s3_batch.scattered"):
-    """All was read, or all that can be.
+    """Everything was read, as far as possible.
 
-    problem: what is wrong with the object, else "".
+    problem: what is wrong with the object, otherwise "".
     """
 
     batch: Batch
@@ -46,7 +46,7 @@ def scattered(api: AwsApi, args: Scattered) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Trim(TaskArgs, kind="s3_batch.trim"):
-    """Looks for items behind the batch's own: an earlier object of its name had more records."""
+    """Looks for items after the batch's own: an earlier object with its name had more records."""
 
     batch: Batch
     count: int
@@ -86,7 +86,7 @@ def erase(api: AwsApi, args: Erase) -> Iterator[Output]:
 
 
 def _sent(api: AwsApi, table: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sends items, and returns those that DynamoDB has left out because it has too much to do."""
+    """Sends items, and returns those that DynamoDB has left out because it was too busy."""
     answer = call(api, "dynamodb", "batch_write_item", RequestItems={table: requests})
     left: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(table, [])
     if len(left) == len(requests):
@@ -103,9 +103,9 @@ class Chunk(TaskArgs, kind="s3_batch.chunk"):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """What a call to a service was for.
+    """The purpose of a call to a service.
 
-    indexes: of the records that its body holds.
+    indexes: of the records in its body.
     """
 
     batch: Batch
@@ -113,7 +113,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
 
 
 def begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAccount]:
-    """A chunk's way; records that have an error already are not processed."""
+    """The tasks for a chunk. Records that have an error already are not processed."""
     yield from _written(batch, [each for each in items if each.error])
     if good := [each for each in items if not each.error]:
         yield _call(batch, good) if batch.job.process.url else Chunk(batch, tuple(good))
@@ -121,7 +121,7 @@ def begun(batch: Batch, items: Sequence[Item]) -> Iterator[Chunk | Write | ForAc
 
 @s3_batch.handles(Chunk, stream="items", bucket="process")
 def chunk(api: AwsApi, args: Chunk) -> Iterator[Output]:
-    """No request of ours; but the function may say that it is throttled, so limits must hold it up."""
+    """Makes no request itself; but the function may raise Throttled, so limits must apply to it."""
     yield from _written(args.batch, _computed(args.batch.job.process.python, args.items))
 
 
@@ -142,12 +142,13 @@ def _call(batch: Batch, items: Sequence[Item]) -> ForAccount:
 
 
 def _computed(name: str, items: Sequence[Item]) -> Iterator[Item]:
-    """What the function makes of the records; where it raises, of each alone, to find which one it is."""
+    """The results of the function. If it raises an error, it is called with each record alone, to find the one that
+    causes it."""
     process = function(name)
     try:
         results = process([msgspec.json.decode(each.request) for each in items])
         if not isinstance(results, list | tuple) or len(results) != len(items):
-            raise ValueError(f"{name} returns no list of {len(items)} results")
+            raise ValueError(f"{name} does not return a list of {len(items)} results")
     except CrawlerdError:
         raise
     except Exception as error:  # noqa: BLE001 - the function is anyone's code; it is the record's error
@@ -174,13 +175,13 @@ def _with(item: Item, result: Any) -> Item:
         except (ValueError, TypeError, RecursionError) as error:
             said = f"malformed response: {error}"
     if bytes(response) == b"null":
-        return msgspec.structs.replace(item, error=cut(said, LONGEST_ERROR) or "an error without a word")
+        return msgspec.structs.replace(item, error=cut(said, LONGEST_ERROR) or "an error without a message")
     return msgspec.structs.replace(item, response=response)
 
 
 @s3_batch.handles(Answered, stream="items", bucket="process", priority=OUTWARD, cost=0)
 def answered(api: AwsApi, args: Answered) -> Iterator[Output]:
-    """A chunk that was refused is halved, until it shows for which of its records."""
+    """Handles the answer of a service. A refused chunk is halved until the refused records are found."""
     asked = msgspec.json.decode(args.about, type=Asked)
     requests = msgspec.json.decode(args.asked, type=dict[str, list[msgspec.Raw]])["records"]
     batch, items = asked.batch, [Item(*each) for each in zip(asked.indexes, requests, strict=True)]
@@ -215,7 +216,8 @@ def _written(batch: Batch, items: Sequence[Item] | Iterator[Item]) -> Iterator[W
 
 @s3_batch.handles(Write, stream="items", bucket="dynamodb", priority=OUTWARD)
 def write(api: AwsApi, args: Write) -> Iterator[Output]:
-    """Writing an item again writes the same. One that DynamoDB refuses is found by halves, and kept as an error."""
+    """Writes items; writing one again changes nothing. One that DynamoDB refuses is found by halving, and kept as an
+    error."""
     batch, items, table = args.batch, args.items, args.batch.job.items_table
     requests = [{"PutRequest": {"Item": stored(batch, each)}} for each in items]
     try:

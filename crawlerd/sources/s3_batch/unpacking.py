@@ -1,4 +1,5 @@
-"""Gzip read piece by piece: of any size and ratio, in bounded memory, on from where it was. Pure; see `inflating`."""
+"""Reads gzip in pieces: of any size and ratio, in limited memory, from any place where it stopped. Pure; see
+`inflating`."""
 
 from __future__ import annotations
 
@@ -26,14 +27,14 @@ MAGIC = b"\x1f\x8b"
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where to go on.
+    """A place from which to continue.
 
-    at, bit: of the object; the first `bit` bits of that byte are used.
+    at, bit: in the object; the first `bit` bits of that byte are used already.
     text: bytes of text before it.
-    inside: whether a member of the file is under way here.
+    inside: it is inside a member of the file.
     crc, size: of this member's text so far.
-    window: the last of that, deflated.
-    block, bits: the header of the block that is under way, and how many bits it has; none between blocks.
+    window: the end of that text, deflated.
+    block, bits: the header of the current block, and how many bits it has; empty between blocks.
     """
 
     at: int = 0
@@ -48,10 +49,10 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Mark(NamedTuple):
-    """A place, as long as it is not known whether it is wanted.
+    """A place that may be needed.
 
-    text: how much of it comes before, since this piece began.
-    member: where this member's text begins; negative when before this piece.
+    text: how much of the text since the beginning of this piece comes before it.
+    member: where this member's text begins; negative if it begins before this piece.
     """
 
     text: int
@@ -63,19 +64,21 @@ class _Mark(NamedTuple):
 
 
 class _Short(Exception):
-    """The piece ends before what was begun does."""
+    """The piece ends in the middle of something."""
 
 
 class Unpacked:
     """The text from a place on.
 
     ended: the object ends with it.
-    problem: why there is no going on, else "".
+    problem: why reading cannot go on, otherwise "".
     """
 
     def __init__(self, piece: bytes, place: Place, *, final: bool, most: int) -> None:
-        """piece: of the object, from `place.at` on. final: the object ends with the piece. most: bytes of text after
-        which it stops, soon."""
+        """piece: of the object, from `place.at` on.
+        final: the object ends with the piece.
+        most: bytes of text after which it stops, soon.
+        """
         self.problem = ""
         self.ended = False
         self._piece, self._place, self._final, self._most = piece, place, final, most
@@ -103,7 +106,7 @@ class Unpacked:
         return bytes(memoryview(self._out)[len(self._before) :])
 
     def place(self, most: int) -> tuple[Place, int]:
-        """The last place that has at most so much of the text before it, and how much of it is between them."""
+        """The last place with at most `most` bytes of the text before it, and how much of the text is between them."""
         number = bisect_right([each.text for each in self._marks], most) - 1
         if number < 0:
             return self._place, most
@@ -144,24 +147,24 @@ class Unpacked:
         return len(self._out) - len(self._before)
 
     def _sums(self, text: int, member: int) -> tuple[int, int]:
-        """Checksum and size of a member's text, of which the last is before `text`."""
+        """Checksum and size of a member's text up to `text`."""
         crc, size = (self._place.crc, self._place.size) if member < 0 else (0, 0)
         with memoryview(self._out) as out:
             first = len(self._before)
             return zlib.crc32(out[first + max(member, 0) : first + text], crc), size + text - max(member, 0)
 
     def _begin(self) -> bool:
-        """Reads the header of a member, if there is one; whether the object ends here."""
+        """Reads the header of a member, if there is one. Returns whether the object ends here."""
         piece, at = self._piece, self._at
         first = not self._place.at and not at
-        if not first and not piece[at:].strip(b"\0"):  # some writers fill blocks of a tape up
+        if not first and not piece[at:].strip(b"\0"):  # some writers fill the last block of a tape
             self.ended = self._final
             if not self._final:
                 raise _Short
             return True
         if not MAGIC.startswith(piece[at : at + 2]):
             self.ended = True
-            self.problem = "bytes follow the end of its gzip data that are no gzip"
+            self.problem = "bytes that are not gzip follow the end of its gzip data"
             return True
         head = self._bytes(10, at)
         if head[2] != 8 or head[3] & 0xE0:
@@ -202,14 +205,14 @@ class Unpacked:
             self._out += self._bytes(size, at + 4)
             self._end(at + 4 + size, 0, last=bool(bits & 1))
             return
-        over, bit = divmod(self._bit + 1, 8)  # behind the first bit, which `lead` puts in its place
+        over, bit = divmod(self._bit + 1, 8)  # after the first bit, which `lead` replaces
         self._codes(lead(Bits(1, 1), self._piece, self._at + over, bit), self._at + over, bits)
 
     def _codes(self, data: bytes, at: int, bits: int) -> None:
-        """Reads a block to its end, or stops within.
+        """Reads a block to its end, or stops inside it.
 
         data: for the decoder, up to the byte `at` of the piece.
-        bits: what the block's header begins.
+        bits: begin with the block's header.
         """
         start = len(self._before) + self._member if self._member >= 0 else 0
         state = decoder(bytes(self._out[max(start, len(self._out) - WINDOW) :]))
@@ -248,7 +251,7 @@ class Unpacked:
                 raise _Short
 
     def _end(self, at: int, bit: int, *, last: bool) -> None:
-        """A block has ended."""
+        """Handles the end of a block."""
         self._at, self._bit = at, bit
         if last:
             at += bool(bit)

@@ -1,4 +1,4 @@
-"""One object that is read again, since it has changed or was not where it should be."""
+"""One object that is read again, since it has changed or was not in its list."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Again(TaskArgs, kind="stripe.again"):
-    """One object as it is now.
+    """Reads one object in its current state.
 
-    streams, plain, bare, look: as of a page.
-    held: streams and ids of what lay below it, as its event says: what of that is not there any more is gone.
-    ends: all else that events have led to was read: if it is gone, so is what lies below it.
+    streams, plain, bare, look: as for a page.
+    held: streams and ids of what was below it, according to its event; those that are no longer there are deleted.
+    ends: all other changes by events were read: if the object is deleted, so is everything below it.
     """
 
     streams: tuple[str, ...]
@@ -41,7 +41,7 @@ class Again(TaskArgs, kind="stripe.again"):
 
 @dataclass(frozen=True)
 class LeftBelow(TaskArgs, kind="stripe.left_below"):
-    """What the sink has below a parent that is gone, and may lie below another one by now: each is asked for."""
+    """What the sink has below a deleted parent, and may be below another one now: each is requested."""
 
     stream: str
     parent: str
@@ -89,14 +89,15 @@ def _register(stream: str) -> type[Again]:
 
 
 def _parent(stream: str, item: Objects, args: Again) -> str:
-    """The id of what it lies below, "" where that is not known."""
+    """The id of the object that it is below, "" if unknown."""
     owner = BELOW[stream].owner if stream in BELOW else ""
     (said,) = item.column(owner) if owner else [None]
     return said if isinstance(said, str) else args.parent or ""
 
 
 def _lost(item: Objects, held: tuple[tuple[str, str], ...]) -> Iterator[Output]:
-    """Of what lay below an object, what it does not carry any more. Where it does not carry all, that is asked for."""
+    """Objects that were below this one and that it does not contain any more. If it does not contain all, they are
+    requested."""
     for stream in {stream for stream, _ in held}:
         (first,) = item.raw(BELOW[stream].embedded)
         if first in (None, b"null"):
@@ -112,7 +113,7 @@ def _lost(item: Objects, held: tuple[tuple[str, str], ...]) -> Iterator[Output]:
 
 def _register_missing(stream: str) -> type[Again]:
     class One(Again, kind=f"stripe.{stream}.missing"):
-        """That the list of the run did not have; if it is gone, the sweep says so."""
+        """An object that the list of the run did not have. If it is deleted, the sweep says so."""
 
     @stripe.handles(One, stream=stream)
     def missing(api: Api, args: One) -> Iterator[Output]:
@@ -120,7 +121,7 @@ def _register_missing(stream: str) -> type[Again]:
             path, item = _read(api, stream, args)
         except (NoExpansion, Denied) as error:
             if isinstance(error, NoAccess) and stream in OF_PLATFORM:
-                return  # of one that is no longer connected, Stripe says no more than that
+                return  # Stripe answers the same if the account is no longer connected
             yield _with_less(stream, args, error)
             return
         if item is not None:
@@ -131,14 +132,14 @@ def _register_missing(stream: str) -> type[Again]:
 
 
 def _with_less(stream: str, args: Again, error: Exception) -> Again:
-    """How an object is read when the API has refused what was asked for with it; the error, where that was nothing."""
+    """How to read an object after the API has refused an expansion; raises the error if nothing was expanded."""
     if not expansions(stream, args.streams, plain=bool(args.plain), bare=args.bare):
         raise error
     return replace(args, plain=str(error), bare=bool(args.plain))
 
 
 def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
-    """The path of an object, and the object as it is now; None when it is gone."""
+    """The path of an object, and its current state; None if it is deleted."""
     path = one(stream).format(id=quote(args.id, safe=""), parent=quote(args.parent or "", safe=""))
     owner = BELOW[stream].owner if stream in BELOW else ""
     wanted = [*WANTED, "deleted", *([owner] if owner else [])]
@@ -154,7 +155,7 @@ def _read(api: Api, stream: str, args: Again) -> tuple[str, Objects | None]:
 
 
 def _disowned(item: Objects, owner: str) -> bool:
-    """Whether it lies below nothing any more, as a payment method does that was detached."""
+    """Whether it is no longer below another object, such as a detached payment method."""
     return bool(owner) and item.column(owner) == [None] and owner in item.fields()
 
 
@@ -163,6 +164,6 @@ AGAIN = {
     for stream in STREAMS
     if (BELOW[stream].one if stream in BELOW else not LISTS[stream].single)
 }
-MISSING = {  # where the id is enough
+MISSING = {  # if the id is enough
     stream: _register_missing(stream) for stream in AGAIN if "{parent}" not in one(stream)
 }

@@ -1,4 +1,4 @@
-"""What Stripe answers: its errors told apart, and its bodies checked."""
+"""Stripe's answers: distinguishes its errors, and checks its bodies."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class CursorGone(Permanent):
 
 
 class NoWindows(Permanent):
-    """This list does not take `created`."""
+    """The list does not accept `created`."""
 
 
 class NoExpansion(Permanent):
-    """One of the fields that were to be expanded cannot be, in this version of the API."""
+    """One of the fields to expand cannot be expanded in this version of the API."""
 
 
 class NoTypes(Permanent):
-    """One of the types of events that were asked for is unknown."""
+    """One of the requested types of events is unknown."""
 
 
 class Gone(Permanent):
-    """The object that the path names does not exist (any more)."""
+    """The object that the path names does not exist, or no longer."""
 
 
 class NoAccess(Denied):
-    """The account that the path or the header names is not, or no longer, connected."""
+    """The account that the path or the header names is not connected, or no longer."""
 
 
 class _Problem(msgspec.Struct):
@@ -44,11 +44,11 @@ class _ErrorBody(msgspec.Struct):
 
 
 def classify(response: Response) -> Exception | None:
-    """Tells Stripe's limiters from each other and from its other 429s, and what was deleted from a bad request.
+    """Distinguishes Stripe's limiters from each other and from its other 429s, and deleted objects from bad requests.
 
     `Stripe-Rate-Limited-Reason` is global-rate, global-concurrency, endpoint-rate, endpoint-concurrency or
     resource-specific; without it, the limiter is not the reason (https://docs.stripe.com/rate-limits). A 409 is a
-    conflict with another request, and `Stripe-Should-Retry: true` is said of what may pass later
+    conflict with another request, and `Stripe-Should-Retry: true` marks errors that may pass later
     (https://docs.stripe.com/error-low-level).
     """
     reason = response.headers.get("stripe-rate-limited-reason", "")
@@ -56,7 +56,7 @@ def classify(response: Response) -> Exception | None:
         scope: Literal["task", "bucket", "account"] = "bucket"
         if reason.startswith("global-"):
             scope = "account"
-        elif reason == "resource-specific":  # the object that is asked for, and no other
+        elif reason == "resource-specific":  # only the requested object is limited
             scope = "task"
         return Throttled(f"HTTP 429: {reason}", scope=scope, concurrency=reason.endswith("-concurrency"))
     said_again = response.headers.get("stripe-should-retry", "").strip().lower() == "true"
@@ -85,12 +85,12 @@ def classify(response: Response) -> Exception | None:
     if response.status == 404 and (problem.message or "").startswith("Unrecognized request URL"):
         return Denied(f"{said} Does the account's api_version have this list?")
     if response.status == 400 and problem.message and "not set up to use" in problem.message:
-        return Denied(said)  # such as Issuing, by an account that has none
+        return Denied(said)  # such as Issuing, for an account without it
     return None
 
 
 def listed(body: Any) -> tuple[list[dict[str, Any]], bool]:
-    """The objects of a list, each with an id, and its has_more; Transient when it is something else."""
+    """The objects of a list, each with an id, and its has_more. Raises Transient for anything else."""
     match body:
         case {"data": [*objects], "has_more": bool(more)}:
             for each in objects:
@@ -100,7 +100,7 @@ def listed(body: Any) -> tuple[list[dict[str, Any]], bool]:
 
 
 def texts(found: Listing | None) -> tuple[Objects, bool]:
-    """The same, of a list that was not decoded. Objects may have no id, but not all of them."""
+    """The same for a list that was not decoded. Objects may lack an id, but not all of them."""
     more = found.also["has_more"] if found else None
     if (
         not found
@@ -116,7 +116,7 @@ def is_id(value: object) -> bool:
 
 
 def id_of(body: Any) -> str:
-    """An object's id; Transient when it has none."""
+    """An object's id. Raises Transient if it has none."""
     key = body.get("id") if isinstance(body, dict) else None  # a mapping pattern takes four times as long
     if isinstance(key, str) and key:
         return key
@@ -124,5 +124,5 @@ def id_of(body: Any) -> str:
 
 
 def created(value: object) -> int | None:
-    """Unix seconds; None where the object does not say."""
+    """Unix seconds; None if the object does not have it."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

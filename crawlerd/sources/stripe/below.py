@@ -1,4 +1,4 @@
-"""What lies below the objects of a list: their records, and those of the lists below them."""
+"""What is below the objects of a list: their records, and those of the lists below them."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from crawlerd.sources.stripe.catalogue import Below
 
-NOTHING = b""  # below a parent
+NOTHING = b""  # no objects below a parent
 
 
 @dataclass(frozen=True)
 class PageBelow(TaskArgs, kind="stripe.page_below"):
     """One page of the list below a parent.
 
-    again: of one that was read again since it has changed.
-    look, plain: as of Page.
+    again: the parent was read again, since it has changed.
+    look, plain: as in Page.
     """
 
     parent: str
@@ -51,7 +51,8 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
     class ListPage(PageBelow, kind=f"stripe.{stream}"):
         pass
 
-    # Most of these lists end on their first page: they drain the queue, and those above them, which fill it, go first.
+    # Most of these lists end on their first page: they empty the queue, and the lists above them fill it. So they go
+    # first.
     @stripe.handles(ListPage, sequential=True, priority=5)
     def page(api: Api, args: ListPage) -> Iterator[Output]:
         path = listing.path.format(parent=quote(args.parent, safe=""))
@@ -75,7 +76,7 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
             yield replace(args, plain=str(error))
             return
         except Gone:
-            return  # the parent was deleted since it was listed, and all below it with it
+            return  # the parent was deleted since it was listed, and with it everything below it
         if args.plain:
             yield not_expanded(stream, args.plain)
         yield from records(stream, objects, path, args.parent)
@@ -87,9 +88,9 @@ def _register_below(stream: str, listing: Below) -> type[PageBelow]:
 
 @dataclass(frozen=True)
 class BelowOne(TaskArgs, kind="stripe.below_one"):
-    """The list below one parent was read: what it did not have is gone, when a second reading does not have it either.
+    """The list below one parent was read: what it did not have is deleted, if a second reading does not have it either.
 
-    Only of a stream whose keys begin with the parent's id.
+    Only for a stream whose keys begin with the parent's id.
     """
 
     stream: str
@@ -119,7 +120,7 @@ def second_below(api: Api, args: SecondBelow) -> Iterator[Output]:
 
 
 def read_below(stream: str, parent: str) -> Iterator[Output]:
-    """The whole list below one parent that has changed, and an end of what it does not have any more."""
+    """Reads the whole list below one parent that has changed, and tombstones what it does not have any more."""
     page = PAGES_BELOW[stream](parent, again=True)
     if BELOW[stream].keyed and not BELOW[stream].single:
         yield Gather([page], BelowOne(stream, parent), if_dead="skip")
@@ -137,12 +138,12 @@ def outputs(
     again: bool = False,
     look: int = 0,
 ) -> Iterator[Output]:
-    """What objects of a list give: their records, and what lies below them, as far as it is among `streams`.
+    """The output for objects of a list: their records, and what is below them, for the given streams.
 
-    parent: what they lie below themselves.
+    parent: the object that they are below themselves.
 
-    An object carries the first objects of some of its lists; only the others take requests. What it carries because we
-    asked for it is not part of its record, which does not depend on what else is imported.
+    An object contains the first objects of some of its lists; only the other lists take requests. Fields that it has
+    only because they were requested are not part of its record, which does not depend on what else is imported.
     """
     keys = items.column("id")
     if stream in streams:
@@ -156,7 +157,7 @@ def outputs(
 
 
 def _firsts(items: Objects, listing: Below) -> list[bytes | None]:
-    """Of each parent the first objects below it; None where they are to be asked for, NOTHING where there are none."""
+    """For each parent, the first objects below it; None if they must be requested, NOTHING if there are none."""
     firsts: list[bytes | None] = [None] * len(items)
     if listing.embedded:
         absent = NOTHING if listing.carried else None
@@ -176,7 +177,10 @@ def _firsts(items: Objects, listing: Below) -> list[bytes | None]:
 
 
 def _below(stream: str, parent: str, first: bytes | None, place: str, *, again: bool, look: int) -> Iterator[Output]:
-    """first: the list of the first objects, as the parent carries it, None where it does not."""
+    """The output for a list below a parent.
+
+    first: the list of the first objects, as the parent contains it; None if it does not.
+    """
     if first is None and again and not look:
         yield from read_below(stream, parent)
     elif first is None:
@@ -189,7 +193,7 @@ def _below(stream: str, parent: str, first: bytes | None, place: str, *, again: 
 
 
 def _without(items: Objects, names: frozenset[str]) -> Objects:
-    """Those that cannot be imported stay as they are."""
+    """The objects without some fields. Those that cannot be imported are unchanged."""
     kept = [text if place in items.problems else without(text, names) for place, text in enumerate(items.texts)]
     return Objects(kept, "stripe", WANTED, items.problems)
 

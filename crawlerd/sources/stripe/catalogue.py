@@ -1,4 +1,4 @@
-"""What Stripe has, and how each stream is followed: what the tables say together."""
+"""What Stripe has, and how each stream is followed, as the tables say together."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ OF_OBJECT = {kind: stream for table in TABLES for stream, each in table.items() 
 KEPT = tuple(stream for stream, each in LISTS.items() if each.kept)
 OF_PLATFORM = tuple(stream for stream in STREAMS if LISTS[BELOW[stream].parent if stream in BELOW else stream].platform)
 MOST_TYPES = 20  # of events that one request may name (https://docs.stripe.com/api/events/list)
-MOST_REQUESTS = 3  # side by side; where more types are wanted, all events are read
+MOST_REQUESTS = 3  # in parallel; if more types are wanted, all events are read
 
 
-@cache  # asked for each object
+@cache  # called for each object
 def below(stream: str) -> tuple[str, ...]:
     """The streams below the objects of a list."""
     return tuple(name for name, each in BELOW.items() if each.parent == stream)
@@ -33,12 +33,12 @@ def below(stream: str) -> tuple[str, ...]:
 
 @cache
 def orphaned(stream: str) -> tuple[str, ...]:
-    """The streams below the objects of a list that are gone with them, and whose records say what they lie below."""
+    """The streams below the objects of a list that are deleted with them, and whose records have their parents."""
     return tuple(name for name in below(stream) if BELOW[name].orphaned)
 
 
 def deletions(streams: Sequence[str]) -> tuple[str, ...]:
-    """The types of the events that report that objects are gone which some of the streams lie below."""
+    """The types of the events that report the deletion of objects which some of the streams are below."""
     parents = {BELOW[stream].parent for stream in streams if stream in BELOW and BELOW[stream].orphaned}
     types = {f"{kind}.deleted": TYPES[kind] for parent in parents for kind in LISTS[parent].objects}
     return tuple(sorted(deleted for deleted, all_of_kind in types.items() if deleted in all_of_kind))
@@ -46,13 +46,13 @@ def deletions(streams: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def listed_by(stream: str) -> tuple[tuple[str, str], ...]:
-    """Lists that can be asked for what belongs to one object of a stream, and the parameter that names it."""
+    """Lists that can be filtered by one object of a stream, with the parameter for its id."""
     return tuple((name, parameter) for name, each in LISTS.items() for parent, parameter in each.of if parent == stream)
 
 
 @cache
 def mentioned_by(kind: str) -> tuple[tuple[str, str], ...]:
-    """Streams that change with an object of this kind, and its field that holds the id of theirs, or of its parent."""
+    """Streams that change with an object of this kind, with the field that has the id of their object or its parent."""
     return tuple(
         (stream, field)
         for table in TABLES
@@ -68,14 +68,14 @@ def listing_of(stream: str) -> Listing:
 
 
 def one(stream: str) -> str:
-    """Where one object is read, with {id} and perhaps {parent}; "" where that cannot be."""
+    """The path of one object, with {id} and perhaps {parent}; "" if there is none."""
     if stream in BELOW:
         return BELOW[stream].one
     return LISTS[stream].path if LISTS[stream].single else LISTS[stream].path + "/{id}"
 
 
 def v2_of(stream: str) -> bool:
-    """Whether it is of Stripe's second API, which has paging of its own."""
+    """Whether the stream is in Stripe's second API, which has another paging."""
     return (BELOW[stream] if stream in BELOW else LISTS[stream]).path.startswith("/v2/")
 
 
@@ -86,7 +86,7 @@ def is_with_parent(stream: str) -> bool:
 
 
 def kinds_of(stream: str) -> set[str]:
-    """The kinds of objects by which events report changes of a stream, or of the parents that it is read again with."""
+    """The kinds of objects whose events report changes of a stream, or of the parents with which it is read again."""
     each = BELOW[stream] if stream in BELOW else LISTS[stream]
     kinds = {*each.objects, *(kind for kind, _ in each.mentions)}
     if stream in BELOW and (is_with_parent(stream) or (BELOW[stream].keyed and not BELOW[stream].whole)):
@@ -109,8 +109,8 @@ def is_silent(stream: str) -> bool:
 
 
 def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The types of events that report changes of streams, in groups of as many as a request may name; one empty group,
-    which stands for all events, where they are too many for a few requests."""
+    """The types of events that report changes of streams, in groups for one request each. A single empty group stands
+    for all events, if there are too many types for a few requests."""
     changes = {each for stream in streams for kind in kinds_of(stream) for each in TYPES[kind]}
     types = sorted(changes | {*deletions(streams)})
     if len(types) > MOST_TYPES * MOST_REQUESTS:
@@ -121,9 +121,11 @@ def event_types(streams: tuple[str, ...]) -> list[tuple[str, ...]]:
 def expansions(
     stream: str, streams: Sequence[str], prefix: str = "", *, plain: bool = False, bare: bool = False
 ) -> list[str]:
-    """The fields that a stream's objects must be asked for: what they do not have otherwise, and lists below them.
+    """The fields to expand in a stream's objects: those that they do not have otherwise, and lists below them.
 
-    prefix: "data." in a list. plain: only the lists, since the API does not know the others. bare: nothing.
+    prefix: "data." in a list.
+    plain: only the lists, since the API does not know the other fields.
+    bare: nothing.
     """
     if bare:
         return []
@@ -140,12 +142,13 @@ def expansions(
 
 
 def fields_asked(stream: str, streams: Sequence[str], *, plain: bool = False, bare: bool = False) -> dict[str, object]:
-    """The parameters that ask for these fields of one object."""
+    """The parameters to expand these fields in one object."""
     if stream in LISTS and LISTS[stream].details:
         return {f"include[{place}]": name for place, name in enumerate(LISTS[stream].details)}
     return {"expand[]": expansions(stream, streams, plain=plain, bare=bare)}
 
 
 def asked_for(stream: str, streams: Sequence[str]) -> frozenset[str]:
-    """The fields that objects have only because streams below them are wanted, which are not part of their records."""
+    """The fields that objects have only because streams below them are wanted, and that are not part of their
+    records."""
     return frozenset(BELOW[child].embedded for child in below(stream) if child in streams and BELOW[child].asked)

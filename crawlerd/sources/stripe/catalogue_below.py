@@ -161,7 +161,7 @@ _OF_PAYMENTS = {
     ),
 }
 
-# Events about persons, external accounts and capabilities lie in the lists of the connected accounts.
+# Events about persons, external accounts and capabilities are in the lists of the connected accounts.
 _OF_ACCOUNTS = {
     "persons": Below("accounts", "/v1/accounts/{parent}/persons"),
     "external_accounts": Below(

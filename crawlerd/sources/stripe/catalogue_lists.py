@@ -1,4 +1,4 @@
-"""Stripe's lists that need no parent, and its objects that there are once."""
+"""Stripe's lists that need no parent, and its objects that exist only once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from crawlerd.sources.stripe.entries import EDITED, SETTLES, Listing
 
 _METADATA = "edits, as of metadata, of an object made more than a day before the last run, unless it changes otherwise"
 
-# Without filters, prices and products come active and inactive, and subscriptions without the canceled ones.
+# Without filters, prices and products include active and inactive ones, and subscriptions exclude canceled ones.
 _PAYMENTS = {
     "customers": Listing("/v1/customers", ("customer",), mentions=(("discount", "customer"),), expand=("tax",)),
     "invoices": Listing("/v1/invoices", ("invoice",), expand=("discounts",)),

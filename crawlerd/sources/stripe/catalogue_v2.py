@@ -1,4 +1,4 @@
-"""The lists of Stripe's second API that are read: accounts and money management. No v1 event is about them."""
+"""The lists of Stripe's second API that are read: accounts and money management. No v1 event reports their changes."""
 
 from __future__ import annotations
 

@@ -35,17 +35,17 @@ EVENTS = LISTS["events"].path
 
 @dataclass(frozen=True)
 class Events(TaskArgs, kind="stripe.follow"):
-    """Events of the seconds from `since` on, up to `until`, the oldest first.
+    """The events of the seconds from `since` on, up to `until`, the oldest first.
 
-    Stripe gives the newest first: so a span is asked for that its answer holds whole, `span` seconds long, or up to
-    `until` when that is None.
+    Stripe returns the newest first. So a span is requested that fits into one answer: `span` seconds long, or up to
+    `until` if that is None.
 
     starting_after: within one second that has more than a page.
-    types: of the events; all without any.
+    types: of the events; empty for all.
     named: Stripe knows these types.
-    alone: no other task reads events of the run, and where some are of objects that are gone with what lies below
-        them, or are not all on one page, they are read as `in_order` says.
-    ends: only those are read.
+    alone: no other task reads events of the run. If some events are about objects that are deleted together with what
+        is below them, or not all events are on one page, they are read as `in_order` says.
+    ends: only events about deleted parents are read.
     """
 
     streams: tuple[str, ...]
@@ -61,8 +61,8 @@ class Events(TaskArgs, kind="stripe.follow"):
 
 
 def in_order(parts: Sequence[Events]) -> Output:
-    """Reads events, each part those of other types, so that what lies below a deleted object ends last: a request for
-    what lies below it may still be answered, and must not bring that back."""
+    """Reads events, each part with other types, so that deletions of parents come last: a request for something below a
+    deleted object may still be answered, and must not bring it back."""
     types = deletions(parts[0].streams)
     return Gather(parts, replace(parts[0], types=types, ends=True)) if types else parts[0]
 
@@ -89,7 +89,7 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
         yield replace(args, starting_after=None, restarts=once_more(args.restarts, EVENTS))
         return
     if events and (created(events[0].get("created")) or 0) > last:
-        raise Permanent(f"{EVENTS} does not heed created[lte]")
+        raise Permanent(f"{EVENTS} ignores created[lte]")
     if args.alone and (more or last < args.until or any(_is_end(each, args.streams) for each in events)):
         yield in_order([replace(args, alone=False)])
         return
@@ -110,27 +110,27 @@ def follow(api: Api, args: Events) -> Iterator[Output]:
 
 
 def _object(event: dict[str, Any]) -> dict[str, Any]:
-    """What the event is about."""
+    """The object of the event."""
     data: Any = event.get("data")
     item: Any = data.get("object") if isinstance(data, dict) else None
     return item if isinstance(item, dict) else {}
 
 
 def _is_end(event: dict[str, Any], streams: tuple[str, ...]) -> bool:
-    """Whether it says that an object is gone, and so is what lies below it."""
+    """Whether it reports the deletion of an object with everything below it."""
     of = OF_OBJECT.get(str(_object(event).get("object")), "")
     return str(event.get("type")).endswith(".deleted") and not set(streams).isdisjoint(orphaned(of))
 
 
 def _ends_with(event: dict[str, Any], parents: set[object]) -> bool:
-    """Whether it is about what can only be gone with one of these: the API may still give it, as if it were there."""
+    """Whether it is about an object below one of these: the API may still return it as if it existed."""
     item = _object(event)
     of = OF_OBJECT.get(str(item.get("object")), "")
     return of in BELOW and BELOW[of].orphaned and "{parent}" in one(of) and item.get(BELOW[of].owner) in parents
 
 
 def _apply(event: dict[str, Any], streams: tuple[str, ...], *, ends: bool) -> Iterator[Output]:
-    """Reads again what the event is about; it may have changed since. One without an object of ours says nothing."""
+    """Reads the event's object again, which may have changed since. An event without an object of ours is ignored."""
     item = _object(event)
     kind, deleted = str(item.get("object")), str(event.get("type")).endswith(".deleted")
     for stream, field in mentioned_by(kind):
@@ -152,7 +152,7 @@ def _apply(event: dict[str, Any], streams: tuple[str, ...], *, ends: bool) -> It
 def _held(
     item: dict[str, Any], previous: object, wanted: tuple[str, ...], *, deleted: bool
 ) -> tuple[tuple[str, str], ...]:
-    """What the event says to have lain below its object, and to lie there no more."""
+    """Objects that were below the event's object before, and are no longer."""
     found: set[tuple[str, str]] = set()
     for stream in wanted:
         if stream in BELOW and (name := BELOW[stream].embedded):
@@ -163,14 +163,14 @@ def _held(
 
 
 def _ids(listing: Any) -> set[str]:
-    """Of the objects of a list, or none where it is no list."""
+    """The ids of a list's objects; empty if it is not a list."""
     objects = listing.get("data") if isinstance(listing, dict) else None
     keys = [each.get("id") for each in objects if isinstance(each, dict)] if isinstance(objects, list) else []
     return {key for key in keys if isinstance(key, str) and key}
 
 
 def _mentioned(stream: str, key: object, streams: tuple[str, ...]) -> Iterator[Output]:
-    """Reads again a list below a parent, or an object with what lies below it."""
+    """Reads a list below a parent again, or an object with what is below it."""
     if not isinstance(key, str):
         return
     if stream in BELOW:

@@ -1,4 +1,4 @@
-"""How a run of one account begins: what is read in full, and what is brought up to date."""
+"""How a run of one account begins: what is read in full, and what is followed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from crawlerd.sources.stripe.stripe_api import VERSION, stripe, version_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-OVERLAP = 300  # seconds before the watermark that are applied again: an event may show up a little late
-SKEW = 3_600  # seconds that our clock may differ from Stripe's, where there is no event to take the time from
+OVERLAP = 300  # events from this many seconds before the watermark are applied again, since an event may appear late
+SKEW = 3_600  # seconds by which our clock may differ from Stripe's, used if no event gives the time
 
 log = logging.getLogger(__name__)
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a stream has come.
+    """How far a stream was read.
 
-    event: `created` of the newest event that it has taken in (Unix seconds).
+    event: `created` of the newest event that was applied (Unix seconds).
     noted: when its list was read, by our clock.
-    version: of the API, which gave its objects their shape.
-    parents: its records say what they lie below, where that matters; not those of earlier versions of crawlerd.
+    version: the version of the API that determined the shape of its objects.
+    parents: its records have their parents, if needed; not so in earlier versions of crawlerd.
     """
 
     event: int
@@ -51,12 +51,12 @@ class Mark(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Begin(TaskArgs, kind="stripe.begin"):
-    """Notes the newest event, before anything else is read.
+    """Finds the newest event, before anything else is read.
 
     load: streams to be read in full.
-    follow: those to be brought up to date, by the events from the second `since` on, and by the newest parts of lists
+    follow: streams to be brought up to date, by the events from the second `since` on, and by the newest parts of lists
         that were read in the second `growth`.
-    marks: how far they have come is to be noted; not of connected accounts one by one.
+    marks: record how far they were read; not for single connected accounts.
     """
 
     noted: float
@@ -73,7 +73,7 @@ def begin(api: Api, args: Begin) -> Iterator[Output]:
         newest, until = _newest_event(api, args.noted)
     except Permanent as error:
         # Without events there is no watermark, so the next run is a full one again.
-        log.warning("stripe: no events can be read, so everything is: %s", error)
+        log.warning("stripe: events cannot be read, so everything is read in full: %s", error)
         yield from _groups(args.load + args.follow)
         return
     if args.marks:
@@ -85,7 +85,7 @@ def begin(api: Api, args: Begin) -> Iterator[Output]:
 
 
 def _newest_event(api: Api, noted: float) -> tuple[str, int]:
-    """Its id and second; where there is none, no id and a second before now."""
+    """The newest event's id and second; if there is none, no id and a second before now."""
     events, _ = listed(api.get(EVENTS, {"limit": 1}))
     until = int(noted) - SKEW
     return (events[0]["id"], created(events[0].get("created")) or until) if events else ("", until)
@@ -98,7 +98,7 @@ def _marks(streams: Iterable[str], mark: Mark) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class Load(TaskArgs, kind="stripe.load"):
-    """Reads streams in full; a group inside of that which ends with catching up."""
+    """Reads streams in full: a group within one that ends with catching up."""
 
     streams: tuple[str, ...]
 
@@ -110,7 +110,7 @@ def load(api: Api, args: Load) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class CatchUp(TaskArgs, kind="stripe.catch_up"):
-    """What happened while lists were read, after the event `newest`."""
+    """Applies what happened while lists were read, after the event `newest`."""
 
     noted: float
     streams: tuple[str, ...]
@@ -129,7 +129,7 @@ def catch_up(api: Api, args: CatchUp) -> Iterator[Output]:
 
 
 def _events(streams: tuple[str, ...], since: int, until: int) -> Iterator[Output]:
-    """The events of streams, in as few requests as can be."""
+    """Reads the events of streams, in as few requests as possible."""
     followed = tuple(filter(has_events, streams))
     types = event_types(followed) if followed else []
     parts = [Events(followed, since - OVERLAP, until, types=each) for each in types]
@@ -142,7 +142,7 @@ def _events(streams: tuple[str, ...], since: int, until: int) -> Iterator[Output
 
 
 def _lists(streams: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each list that is wanted, or needed to find what is wanted below it, and what of it is."""
+    """Each list that is wanted, or needed to find wanted ones below it, with the streams to import."""
     chosen = set(streams)
     for stream in LISTS:
         wanted = tuple(each for each in (stream, *below(stream)) if each in chosen)
@@ -151,7 +151,7 @@ def _lists(streams: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _groups(streams: Iterable[str]) -> Iterator[Gather]:
-    """Each list in full, and then an end of whatever it does not have any more."""
+    """Each list in full, followed by tombstones for what it does not have any more."""
     for stream, wanted in _lists(streams):
         parts = sorted({(), LISTS[stream].also})
         pages = [PAGES[stream](wanted, filters=each) for each in parts]
@@ -159,7 +159,7 @@ def _groups(streams: Iterable[str]) -> Iterator[Gather]:
 
 
 def _growth(follow: tuple[str, ...], noted: int) -> Iterator[Output]:
-    """What no event reports: the newest part of some lists, another part of some, and the whole of others."""
+    """Changes that no event reports: the newest part of some lists, another part of some, and all of others."""
     loud = [stream for stream in follow if not is_silent(stream)]
     for stream, wanted in _lists(loud):
         listing = LISTS[stream]
@@ -171,6 +171,6 @@ def _growth(follow: tuple[str, ...], noted: int) -> Iterator[Output]:
 
 
 def _comes_along(stream: str) -> bool:
-    """Whether it is read with the newest part of a list: not what takes a request for each of them, though events tell
-    of it."""
+    """Whether it is read with the newest part of a list; not if it takes a request for each object and events report
+    its changes."""
     return stream in LISTS or bool(BELOW[stream].embedded) or not has_events(stream)

@@ -1,4 +1,4 @@
-"""What a list that was read to its end did not have: asked for again before it counts as gone."""
+"""Objects that a complete list did not have: they are requested before they count as deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compare(TaskArgs, kind="stripe.compare"):
-    """A list was read to its end: what it did not have is asked for again, before it counts as gone.
+    """A list was read to its end: missing objects are requested before they count as deleted.
 
     list: its stream.
     streams: the list's own, and those below it.
@@ -42,7 +42,7 @@ class Compared(TaskArgs, kind="stripe.compared"):
 
 @stripe.handles(Compared, stream="events", cost=0)
 def compared(api: Api, args: Compared) -> Iterator[Output]:
-    """Objects that can be read by their ids are; else their list, with those above them, is read a second time."""
+    """Objects that can be read by their ids are; otherwise their list, with those above it, is read a second time."""
     if args.stream in MISSING:
         yield Sweep(args.stream, otherwise=Missing(args.stream))
     else:
@@ -77,7 +77,7 @@ def second_look(api: Api, args: SecondLook) -> Iterator[Output]:
 
 @dataclass(frozen=True)
 class SweepOf(TaskArgs, kind="stripe.sweep"):
-    """The end of what a list, read to its end, did not have any more.
+    """Tombstones what a complete list did not have any more.
 
     streams: the list's own, and those below it.
     """

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 class Page(TaskArgs, kind="stripe.page"):
     """One page of a list.
 
-    streams: those to be imported of it: the list's own, and those below it.
+    streams: those to import of it: the list's own, and those below it.
     gte, lte: first and last second of its window.
-    line: what is known of the list; None when it is not to be cut.
-    look: 1 when the list is read a second time in the run, since something of it is missing.
-    restarts: how often the list was begun again at lte, which makes it another task than the one that began there.
+    line: what is known about the list; None if it is not to be divided.
+    look: 1 if the list is read a second time in the run, since objects were missing.
+    restarts: how often reading has started again at lte, which makes it another task than the one that started there.
     filters: of the part of it that is read.
-    plain: why it is read without what only an expansion gives: what the API said when it refused that; "" when it is
-        asked for.
-    bare: it is read without the lists below its objects as well, since the API has refused those too.
+    plain: why it is read without fields that only an expansion gives: the API's message when it refused that; "" if
+        they are requested.
+    bare: it is read without the lists below its objects too, since the API has refused these.
     """
 
     streams: tuple[str, ...]
@@ -48,7 +48,7 @@ class Page(TaskArgs, kind="stripe.page"):
 
 
 def _register(stream: str, listing: Listing) -> type[Page]:
-    """The kind of a list's pages; each list has its own, and is counted, limited and reported by its name."""
+    """The kind of a list's pages. Each list has its own, under whose name it is counted, limited and reported."""
 
     class ListPage(Page, kind=f"stripe.{stream}"):
         pass
@@ -74,7 +74,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
         except Gone:
             if not args.filters:
                 raise
-            return  # what it was to belong to was deleted
+            return  # the object it belongs to was deleted
         except NoWindows:
             if args.gte is None and args.lte is None:
                 raise
@@ -94,7 +94,7 @@ def _register(stream: str, listing: Listing) -> type[Page]:
 
 
 def _register_single(stream: str, listing: Listing) -> type[Page]:
-    """The kind that reads the only object there is: its key is its id, or else the stream's name."""
+    """The kind that reads the only object there is. Its key is its id, otherwise the stream's name."""
 
     class Single(Page, kind=f"stripe.{stream}.single"):
         pass
@@ -108,8 +108,8 @@ def _register_single(stream: str, listing: Listing) -> type[Page]:
 
 
 def _onward(listing: Listing, args: Page, objects: Objects, cursor: str) -> Iterator[Output]:
-    """What comes behind a full page: the next one, and, where much is left, a window beside it."""
-    seconds = objects.column("created") or [None]  # a page of the second API may be empty, and not the last
+    """What follows a full page: the next one, and, if much is left, windows in parallel."""
+    seconds = objects.column("created") or [None]  # a page of the second API may be empty without being the last
     newest, oldest = created(seconds[0]), created(seconds[-1])
     if not listing.created or args.line is None or newest is None or oldest is None:
         yield replace(args, starting_after=cursor)
@@ -118,7 +118,7 @@ def _onward(listing: Listing, args: Page, objects: Objects, cursor: str) -> Iter
     if _is_cut_off(args) and args.lte is not None:
         gap = args.lte - newest
         if gap < 0:
-            return  # `created` is not heeded
+            return  # `created` is ignored
     following = replace(args, lte=oldest, starting_after=cursor, restarts=args.restarts if oldest == args.lte else 0)
     if newest < oldest:
         yield following
@@ -131,8 +131,8 @@ def _onward(listing: Listing, args: Page, objects: Objects, cursor: str) -> Iter
 
 
 def _is_cut_off(args: Page) -> bool:
-    """Whether it is the first of a window. Where `created` is refused or not heeded, there is nothing to be done for
-    such: the page that it was cut from reads on to the end of the list."""
+    """Whether it is the first page of a window. If `created` is refused or ignored, such a page does nothing: the page
+    from which it was divided reads on to the end of the list."""
     return args.starting_after is None and args.lte is not None and not args.restarts
 
 

@@ -14,14 +14,15 @@ from crawlerd.sources.stripe.stripe_api import stripe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = 100  # objects, the most that a list gives at once
-WANTED = ("id", "created")  # fields of objects that are looked at
-RESTARTS = 100  # of a list at one and the same place, because the object that its cursor named was deleted
+PAGE = 100  # objects, the most that a list returns at once
+WANTED = ("id", "created")  # fields of objects that are read
+RESTARTS = 100  # of a list at the same place, because the object of its cursor was deleted
 
 
 @dataclass(frozen=True)
 class Unread(TaskArgs, kind="stripe.unread"):
-    """A dead letter to be: of what has no id nobody knows whether it is gone, so that nothing may be taken for that."""
+    """Becomes a dead letter: for an object without an id, nobody knows whether it was deleted, so nothing may be taken
+    for deleted."""
 
     reason: str
 
@@ -36,7 +37,7 @@ def read_page(
 ) -> tuple[Objects, str | None]:
     """The objects of a page, and where the next one starts; None after the last.
 
-    after: where this one starts: after an object of this id, or, in the second API, a token of its own.
+    after: where this one starts: after the object with this id, or, in the second API, a token.
     """
     if not v2_of(stream):
         params = {**params, "starting_after": after}
@@ -56,8 +57,8 @@ def read_page(
 
 
 def not_expanded(stream: str, said: str) -> Note:
-    """said: what the API said when it refused."""
-    return Note(stream, f"its records lack what only `expand` gives, since the API refused that: {said}")
+    """said: the API's message."""
+    return Note(stream, f"its records lack fields that only `expand` gives, since the API refused that: {said}")
 
 
 def single_record(stream: str, item: Objects, key: str, path: str) -> Iterator[Output]:
@@ -77,7 +78,7 @@ def records(stream: str, objects: Objects, place: str, parent: str = "") -> Iter
         else:
             yield Records(stream, keys, objects, place, parent if listing and listing.orphaned else "")
     if not all(map(is_id, keys)):
-        yield Unread(f"{place} has objects without id: see what is skipped")
+        yield Unread(f"{place} has objects without id: see the skipped ones")
 
 
 def last_id(objects: Objects) -> str | None:
@@ -88,8 +89,8 @@ def last_id(objects: Objects) -> str | None:
 def cursor_after(objects: Objects, more: bool, after: str | None, path: str) -> str | None:
     """Where the next page starts; None after the last.
 
-    Permanent when following the cursor would not end. A longer circle meets a task that was already there, since the
-    kinds are sequential.
+    Raises Permanent if following the cursor would not end. A longer circle ends at a task that already exists, since
+    the kinds are sequential.
     """
     if not more:
         return None
@@ -102,7 +103,7 @@ def cursor_after(objects: Objects, more: bool, after: str | None, path: str) -> 
 
 
 def once_more(restarts: int, path: str) -> int:
-    """The number of a list's next restart; Permanent when there were too many at one place."""
+    """The number of a list's next restart. Raises Permanent if there were too many at one place."""
     if restarts >= RESTARTS:
         raise Permanent(f"{path}: the object that the cursor named was deleted {restarts + 1} times in a row")
     return restarts + 1

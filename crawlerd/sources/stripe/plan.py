@@ -1,4 +1,4 @@
-"""How a run begins; and the accounts connected to a platform's, each of which is read like one of its own."""
+"""How a run begins; and the accounts connected to a platform's account, each of which is read like it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @stripe.starts
 def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
-    """Streams that were loaded before are followed; the others, and all when too much time has passed, are loaded."""
+    """Streams that were loaded before are followed. The others are loaded, and all if too much time has passed."""
     marks: dict[str, Mark] = {}
     for stream in plan.streams if not plan.full else ():
         if stream in plan.cursors:
@@ -36,7 +36,7 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
     late = [stream for stream, mark in marks.items() if plan.started_at - mark.noted > MAX_GAP]
     if late:
         days = (plan.started_at - min(marks[stream].noted for stream in late)) / DAY
-        why = f"the last one ended clean {days:.0f} days ago, and events go back 28 days only"
+        why = f"the last one ended clean {days:.0f} days ago, and events only go back 28 days"
         log.warning("stripe: a full load of %s: %s", ", ".join(late), why)
         yield Full(why, late)
     version = version_of(plan.account_options)
@@ -53,7 +53,7 @@ def first_tasks(plan: RunPlan) -> Iterable[TaskArgs | Full]:
         if new := [stream for stream in plan.streams if stream not in marks]:
             yield Full("there is no sync point of it yet", new)
         if silent := [stream for stream in fresh if is_silent(stream)]:
-            yield Full("Stripe tells of no changes", silent)
+            yield Full("Stripe does not report its changes", silent)
     if not plan.streams:
         return
     if plan.account_options.get("connected_accounts") or (plan.options and plan.options.connected_accounts):
@@ -77,22 +77,23 @@ def _connected(plan: RunPlan) -> Connected:
         if plan.started_at - mark.noted <= MAX_GAP:
             since = mark.noted
         else:
-            log.warning("stripe: a full load of the connected accounts: events go back 28 days only")
+            log.warning("stripe: a full load of the connected accounts: events only go back 28 days")
     return Connected(plan.started_at, streams, since)
 
 
 class ConnectedMark(msgspec.Struct, frozen=True):
-    """What the connected accounts have been read of, up to when, by our clock."""
+    """What was read of the connected accounts, up to when, by our clock."""
 
     streams: tuple[str, ...]
     noted: float
     version: str = VERSION
-    parents: bool = False  # as of a Mark
+    parents: bool = False  # as in a Mark
 
 
 @dataclass(frozen=True)
 class Connected(TaskArgs, kind="stripe.connected"):
-    """One page of the connected accounts, of which `streams` are to be read; followed since `since`, by our clock."""
+    """One page of the connected accounts, of which `streams` are read. They are followed since `since`, by our
+    clock."""
 
     noted: float
     streams: tuple[str, ...]
@@ -103,7 +104,7 @@ class Connected(TaskArgs, kind="stripe.connected"):
 
 @dataclass(frozen=True)
 class OneByOne(TaskArgs, kind="stripe.one_by_one"):
-    """Connected accounts, each to be read when the one before it has been: so many thousands take little memory.
+    """Connected accounts, each to be read after the one before it, so that many thousands take little memory.
 
     accounts: of each, its id and when it was connected.
     """
@@ -116,7 +117,7 @@ class OneByOne(TaskArgs, kind="stripe.one_by_one"):
 
 @stripe.handles(Connected, stream="accounts", bucket="accounts", sequential=True)
 def connected(api: Api, args: Connected) -> Iterator[Output]:
-    """The first page's accounts are read side by side, those of each other page one by one."""
+    """The first page's accounts are read in parallel, those of each other page one by one."""
     path = LISTS["accounts"].path
     try:
         accounts, more = listed(api.get(path, {"limit": PAGE, "starting_after": args.starting_after}))

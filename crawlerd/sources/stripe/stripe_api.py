@@ -1,4 +1,4 @@
-"""The source itself: address, credentials, version and limits; and whose key it is."""
+"""The source itself: address, credentials, version and limits; and the owner of a key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ VERSION = "2026-10-28.endive"  # objects keep this shape, whatever the account's
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """connected_accounts: those that are connected to the account are read as well."""
+    """Options of an import.
+
+    connected_accounts: accounts that are connected to this one are read as well.
+    """
 
     connected_accounts: bool = False
 
 
 class Options(Connect, frozen=True):
-    """api_version: of Stripe's API, such as "2025-09-30.clover", in place of this catalogue's."""
+    """Options of an account.
+
+    api_version: of Stripe's API, such as "2025-09-30.clover", in place of this catalogue's.
+    """
 
     api_version: str = VERSION
 
@@ -69,10 +75,10 @@ stripe = Source(
 
 @dataclass(frozen=True)
 class Account(TaskArgs, kind="stripe.account"):
-    """Whose key it is."""
+    """The owner of the key."""
 
 
 @stripe.guards(Account())
 def account(api: Api, args: Account) -> Iterator[Output]:
-    """An account's test and live modes share no object, so they are two identities."""
+    """An account's test and live modes share no objects, so they are two identities."""
     yield Identity(f"{id_of(api.get('/v1/account'))}:{api.mode}")

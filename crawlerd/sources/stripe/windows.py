@@ -1,4 +1,4 @@
-"""Where a long list is cut into windows of `created` that are read side by side. Pure."""
+"""Divides a long list into windows of `created` that are read in parallel. Pure."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import NamedTuple
 
 BEGINNING = 1_293_840_000  # 2011-01-01T00:00:00Z: Stripe has nothing older
 HOUR, DAY = 3_600, 86_400  # seconds
-SPARSE = 56 * DAY  # for a page; such a list is read page by page
-DEADLINE = 22  # pages, one after the other, with which all windows of a list are to end
-AGAIN = 8  # pages: what goes on behind the deadline has another one as often as that
-SLACK = 1.4  # times its deadline that a window may be expected to take: each cut costs half a page
-ENOUGH = 16  # windows side by side; as long as a line knows of fewer, they are cut as finely as EARLY
+SPARSE = 56 * DAY  # if a page covers this much, the list is read page by page
+DEADLINE = 22  # number of pages in a row with which all windows of a list should end
+AGAIN = 8  # pages between the further deadlines of a window that misses the first one
+SLACK = 1.4  # a window is divided if it would take this many times its deadline: each cut costs half a page
+ENOUGH = 16  # parallel windows; while a line knows of fewer, windows of EARLY pages are made
 EARLY = 6  # pages
 MANY = 12  # windows that one page may begin
-UNLIKELY = 100  # windows, of which FEW are begun: it is not that dense for so long
+UNLIKELY = 100  # if there would be this many windows, only FEW are begun: it is hardly that dense for so long
 FEW = 4
-ALIKE = 4  # times as dense, at most, is the same density
-GAP = 6  # pages that would have had their place in it
-BURST = 10  # pages that a burst may go on for
-SPREAD = 16  # bursts; what may hold more of them is halved
+ALIKE = 4  # up to this many times as dense counts as the same density
+GAP = 6  # pages that would have fitted into a gap
+BURST = 10  # pages that a burst may last
+SPREAD = 16  # bursts; a span that may contain more of them is halved
 
 
 class Line(NamedTuple):
-    """What a window knows of its list, from the pages read above it, one after the other.
+    """What a window knows about its list, from the pages read before it, one after the other.
 
     pace: seconds that a page covers, 0 before the first.
     age: pages so far.
-    abreast: windows that were cut so far.
+    abreast: windows that were made so far.
     """
 
     pace: int = 0
@@ -39,23 +39,29 @@ NEW = Line()
 
 
 class Cut(NamedTuple):
-    """What is left of a window is cut above each of these seconds, `at`, the newest first; none: go on page by page.
-    line: of the page that follows, and of all windows."""
+    """The rest of a window is divided above each of these seconds, the newest first; if there are none, reading goes on
+    page by page.
+
+    at: the seconds.
+    line: for the page that follows, and for all windows.
+    """
 
     at: tuple[int, ...]
     line: Line
 
 
 def cut(line: Line, *, low: int | None, gap: int | None, span: int, oldest: int) -> Cut:
-    """Where to cut what is left of a window behind a full page.
+    """Where to divide the rest of a window after a full page.
 
-    low: its first second, None where nothing is known of where the list ends. gap: seconds without objects above the
-    page, where it is the first of a window that was cut from another one; else None. span: seconds that the page
-    covers. oldest: its last object's second.
+    low: its first second, None if the end of the list is unknown.
+    gap: seconds without objects before the page, if it is the first page of a window that was made from another one;
+        otherwise None.
+    span: seconds that the page covers.
+    oldest: the second of its last object.
 
-    A page tells how dense the list is there, and it may be otherwise further down. So the pieces lie next to the page,
-    each of what is to be read until the deadline; the last one holds all the rest, which its own first page judges
-    again. That page jumps over whatever gap is in the way: bursts cost few requests in vain.
+    A page shows how dense the list is there, and it may be different further down. So the new windows lie next to the
+    page, each with what can be read until the deadline; the last one has all the rest, and its own first page decides
+    again. That page skips any gap at its beginning, so bursts cost few useless requests.
     """
     span = max(1, span)
     alike = not line.pace or line.pace < ALIKE * span < ALIKE**2 * line.pace
@@ -72,7 +78,7 @@ def cut(line: Line, *, low: int | None, gap: int | None, span: int, oldest: int)
 
 
 def _pieces(low: int, oldest: int, pace: int, age: int, abreast: int, *, burst: bool) -> tuple[int, ...]:
-    """Of a window whose end is known."""
+    """The windows of a window whose end is known."""
     pages = DEADLINE - age if age < DEADLINE else AGAIN - (age - DEADLINE)
     if abreast < ENOUGH:
         pages = min(pages, EARLY)
@@ -84,11 +90,13 @@ def _pieces(low: int, oldest: int, pace: int, age: int, abreast: int, *, burst: 
 
 
 def _leaps(oldest: int, pace: int, *, near: bool) -> tuple[int, ...]:
-    """Of a window that may reach back to the beginning: each leaps further than the one before.
+    """The windows of a window that may reach back to the beginning: each is larger than the one before.
 
-    What is made at the pace of an account that lives for years is likely to go on for as long: it is cut at once into
-    about as many windows as 100 requests/s keep busy where an answer takes 0.3 s. Of what is sparser or denser, that
-    takes more evidence. near: the pages above it were full.
+    Objects created at the pace of an account that exists for years probably go on for as long: the list is divided at
+    once into about as many windows as 100 requests/s keep busy if an answer takes 0.3 s. If they are sparser or denser,
+    more evidence is needed first.
+
+    near: the pages before it were full.
     """
     if pace > SPARSE:
         return ()

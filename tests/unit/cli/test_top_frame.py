@@ -120,7 +120,7 @@ def test_a_bar_is_the_share_of_the_limit(rate: float | None, limit: float | None
 
 
 def test_the_verdict_says_the_gravest_first() -> None:
-    assert verdict(status([]), None, alive=False) == "no crawlerd runs"
+    assert verdict(status([]), None, alive=False) == "no crawlerd is running"
     assert verdict(status([], grave=1), None, alive=True) == "idle: no run is under way; 1 thing needs a look"
     stuck = status([run_line(1, Reason.REFUSED), run_line(2, Reason.PAUSED)])
     assert verdict(stuck, None, alive=True) == "standing still: all 2 runs wait: refused"

@@ -131,7 +131,7 @@ def test_a_key_itself_is_refused_and_not_quoted(folder: Folder) -> None:
         ("name,b,b\nx,y,z\n", "the first line must name the columns, each once"),
         ("name,b\nx,y,z\n", "line 2 must have 2 cells, and a name"),
         ("name,b\n,y\n", "line 2 must have 2 cells, and a name"),
-        ('name,b\nx,"y\n', "line 2 is no CSV: unexpected end of data"),
+        ('name,b\nx,"y\n', "line 2 is not CSV: unexpected end of data"),
         ("name,b\nnews,y\n", "receivers.csv:2: there is a second [accounts.news]"),
         ("name,b\nx,y\nx,y\n", "receivers.csv:3: there is a second [accounts.x]"),
     ],

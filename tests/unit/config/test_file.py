@@ -315,7 +315,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
             (
                 "imports.acme",
                 line,
-                f"imports.acme.{line.partition(' ')[0]}: is for imports with a schedule, and this one has none",
+                f"imports.acme.{line.partition(' ')[0]}: is only for imports with a schedule, and this one has none",
             )
             for line in ('time_zone = "UTC"', 'jitter = "5m"', 'catch_up = "skip"')
         ),
@@ -413,7 +413,7 @@ def test_every_way_to_write_a_value(table: str, line: str, value: object) -> Non
         (
             "accounts.acme",
             f'api_key = "{SECRET}"',
-            f"accounts.acme.api_key: must not be the key itself, which would lie open in this file; {WRITE}",
+            f"accounts.acme.api_key: must not be the key itself, which should not be in this file; {WRITE}",
         ),
         *(
             (

@@ -87,7 +87,7 @@ database = "crm.db"
         ('account = "news"\npath = "/x"', "sinks.crm.account: [accounts.news] is not of the source http; known: crm"),
         ('account = "crm"\npath = "x"', 'sinks.crm.path: must begin with "/"'),
         ('account = "crm"\npath = "/{a..b}"', 'sinks.crm.path: "a..b" is not a dotted path'),
-        ('account = "crm"\npath = "/{id}"\nbatch = 2', "sinks.crm.batch: is for a path without fields"),
+        ('account = "crm"\npath = "/{id}"\nbatch = 2', "sinks.crm.batch: is only for a path without fields"),
         (
             'account = "crm"\npath = "/x"\nmethod = "GET"',
             'sinks.crm.method: must be "POST", "PUT", "PATCH" or "DELETE"',
@@ -96,7 +96,7 @@ database = "crm.db"
         ('account = "crm"\npath = "/x"\nfields = { a = "{b" }', 'sinks.crm.fields: a: "{b" has a brace alone'),
         (
             'account = "crm"\npath = "/x"\ntombstones = { path = "/x" }',
-            "sinks.crm.tombstones.path: must say which record is gone, as {key}",
+            "sinks.crm.tombstones.path: must say which record was deleted, as {key}",
         ),
         (
             'account = "crm"\npath = "/x"\ntombstones = { path = "/x/{id}" }',
@@ -152,14 +152,14 @@ def test_two_sinks_of_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (
             '["crm", "warehouse"]',
             "",
-            'two sinks are one of the type "sqlite" or "postgresql" and one of the type "http", in this order',
+            'two sinks must be one of the type "sqlite" or "postgresql" and one of the type "http", in this order',
         ),
-        ('["warehouse"]', "", "must be a name, or two, of a sink that keeps and one that delivers"),
+        ('["warehouse"]', "", "must be one name, or two: a sink that keeps records and one that delivers them"),
         ('["warehouse", "cmr"]', "", 'there is no [sinks.cmr]; did you mean "crm"?'),
         (
             '["warehouse", "crm"]',
             '[imports.more]\naccount = "news"\nstreams = ["*"]\nsink = "crm"\n',
-            "another import has crm with warehouse, and its outbox can have one neighbor; configure another sink",
+            "another import uses crm with warehouse, and all imports must use it the same way; configure another sink",
         ),
     ],
 )

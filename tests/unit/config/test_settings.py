@@ -362,8 +362,8 @@ def test_a_secret_comes_from_a_credential(file: Path, tmp_path: Path, monkeypatc
     with_key(file, '{ credential = "acme-stripe" }')
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert problems_of(file) == [
-        "accounts.acme.api_key: only systemd gives credentials ($CREDENTIALS_DIRECTORY is not set); use { env = … } or "
-        "{ file = … }"
+        "accounts.acme.api_key: credentials are only available under systemd ($CREDENTIALS_DIRECTORY is not set); "
+        "use { env = … } or { file = … }"
     ]
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert problems_of(file) == [
@@ -400,7 +400,7 @@ def test_a_key_in_the_place_of_its_files_name_is_not_quoted(file: Path, name: st
 def test_a_secret_that_no_header_can_carry_is_refused_unquoted(file: Path, key: str) -> None:
     (file.parent / "acme.key").write_text(key)
     assert problems_of(with_key(file, '{ file = "acme.key" }')) == [
-        "accounts.acme.api_key: the file must hold the key alone, on one line, without spaces and in ASCII"
+        "accounts.acme.api_key: the file must contain only the key, on one line, without spaces, in ASCII"
     ]
 
 
@@ -571,7 +571,7 @@ def test_a_command_is_started_once_for_all_accounts_also_when_it_fails(file: Pat
     program.chmod(0o700)
     reference = f'{{ command = ["{program}"] }}'
     with_key(file, f'{reference}\n[accounts.other]\nsource = "stripe"\napi_key = {reference}')
-    wrong = f"the command {program} has ended with 3; run it by hand, as this user, to see why"
+    wrong = f"the command {program} ended with 3; run it by hand, as this user, to see why"
     assert problems_of(file) == [f"accounts.acme.api_key: {wrong}", f"accounts.other.api_key: {wrong}"]
     assert started.read_text() == "x\n"
 

@@ -63,7 +63,7 @@ def test_the_credential_is_found_however_its_name_is_encoded(name: str, value: s
     try:
         encoded = "".join(f"%{byte:02x}" for byte in name.encode())
         url = f"{PAGE}&{encoded}={quote(value)}&z=1"
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # half a surrogate pair
         return
     left = without(name, url)
     assert name not in dict(parse_qsl(urlsplit(left).query, keep_blank_values=True)) or name in ("page", "z")
@@ -85,7 +85,7 @@ def test_what_is_not_http_gets_no_host(link: str) -> None:
 def test_a_target_can_always_be_sent(text: str) -> None:
     try:
         found = target(f"http://h/{text}")
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # half a surrogate pair
         return
     assert found.startswith("/")
     assert all("!" <= each <= "~" for each in found)

@@ -149,4 +149,4 @@ def test_a_verdict_that_cannot_be_told_is_looked_for_again(
             assert data(await anext(messages))["text"] == "well"
 
     played(scene, sentence)
-    assert "the verdict cannot be told" in caplog.text
+    assert "the verdict cannot be determined" in caplog.text

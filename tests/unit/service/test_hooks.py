@@ -149,8 +149,8 @@ def test_a_program_may_get_json(tmp_path: Path) -> None:
     [
         (["/does/not/exist"], "/does/not/exist cannot be started: No such file or directory"),
         (["/etc/passwd"], "/etc/passwd cannot be started: Permission denied"),
-        (["sh", "-c", "exit 3"], "sh has ended with 3"),
-        (["sh", "-c", "kill -9 $$"], "sh was ended by SIGKILL"),
+        (["sh", "-c", "exit 3"], "sh ended with 3"),
+        (["sh", "-c", "kill -9 $$"], "sh was killed by SIGKILL"),
     ],
 )
 def test_a_program_that_fails(tmp_path: Path, words: list[str], told: str) -> None:
@@ -163,7 +163,7 @@ def test_a_program_that_reads_nothing_and_says_much_has_still_been_told(tmp_path
 
 def test_a_program_that_hangs_is_killed_with_all_that_it_has_started(tmp_path: Path) -> None:
     problem = run(tmp_path, "sh", "-c", "sleep 60 & echo $! > child; wait", seconds=1.0)
-    assert problem == "sh has not ended within 1 s; it was killed"
+    assert problem == "sh did not end within 1 s; it was killed"
     child = int((tmp_path / "child").read_text())
     until(lambda: not psutil.pid_exists(child) or not is_alive(psutil.Process(child)))
 
@@ -186,7 +186,9 @@ def test_the_end_of_the_daemon_ends_a_program(tmp_path: Path) -> None:
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     hooks.close()
     thread.join(10)
-    assert found == ["sh was ended by SIGKILL; `crawlerd notify test`, or run it by hand, as this user, to see why"]
+    assert found == [
+        "sh was killed by SIGKILL; to see why, use `crawlerd notify test`, or run the program by hand as this user"
+    ]
 
 
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
