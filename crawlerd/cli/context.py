@@ -94,9 +94,12 @@ def tell_renamed(settings: Settings) -> None:
 
 def state_directory(context: typer.Context) -> Path:
     """The state directory. The rest of the configuration is not read."""
-    from crawlerd.config.load import state_dir
+    from crawlerd.config.load import frontier_url, state_dir
+    from crawlerd.frontier import locate
 
-    return state_dir(config_path(context))
+    folder = state_dir(config_path(context))
+    locate(folder, lambda: frontier_url(config_path(context)))
+    return folder
 
 
 def socket_path(context: typer.Context) -> Path | None:

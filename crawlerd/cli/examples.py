@@ -156,6 +156,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("crawlerd frontier check", "the frontier in use"),
         ("crawlerd frontier check backup.db --full", "a backup, and its indexes"),
     ),
+    "frontier copy": (
+        ("crawlerd frontier copy --to postgresql", "into the database of daemon.frontier"),
+        ("crawlerd frontier copy --to file", "back into the state directory"),
+    ),
     "frontier vacuum": (
         ("crawlerd frontier vacuum", "while no daemon runs"),
         ("crawlerd frontier vacuum --json", "bytes before and after"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
@@ -11,6 +12,12 @@ from crawlerd.cli import completion
 from crawlerd.cli.answers import confirm, lines, tell
 from crawlerd.cli.context import state_directory
 from crawlerd.cli.exits import ExitCode, exit_codes
+
+
+class Target(StrEnum):
+    POSTGRESQL = "postgresql"
+    FILE = "file"
+
 
 frontier = typer.Typer(help="Check, back up, restore or shrink the database of runs and tasks.", no_args_is_help=True)
 
@@ -52,6 +59,23 @@ def frontier_vacuum(context: typer.Context) -> None:
     with exit_codes():
         before, after = vacuum(state_directory(context))
         confirm(Shrunk(before=before, after=after), f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB after")
+
+
+@frontier.command(name="copy")
+def frontier_copy(
+    context: typer.Context,
+    to: Annotated[Target, typer.Option("--to", help="Where the copy goes.")],
+) -> None:
+    """Copy the frontier from its file into the database of daemon.frontier, or back.
+
+    No daemon may be running. Both are checked, and the source stays as it is.
+    """
+    from crawlerd.cli.results import Copied
+    from crawlerd.frontier import copy
+
+    with exit_codes():
+        rows = copy(state_directory(context), to_server=to is Target.POSTGRESQL)
+        confirm(Copied(to=to.value, rows=rows), f"{rows:,} rows copied; every invariant holds")
 
 
 @frontier.command(name="restore")

@@ -75,6 +75,7 @@ OUTPUTS: dict[str, Output | None] = {
     "operations cancel": Output(f"{REPORTS}:OperationReport"),
     "frontier check": Output(f"{RESULTS}:Checked"),
     "frontier vacuum": Output(f"{RESULTS}:Shrunk"),
+    "frontier copy": Output(f"{RESULTS}:Copied"),
     "backup": Output(f"{OPERATIONS}.backing_up:MadeBackup"),
     "restore": Output(f"{OPERATIONS}.putting_back:Restored"),
     "frontier restore": Output(f"{RESULTS}:Replaced"),

@@ -119,6 +119,17 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """A frontier was copied.
+
+    to: "postgresql" or "file".
+    rows: of all tables.
+    """
+
+    to: str
+    rows: int
+
+
 class Shrunk(msgspec.Struct, frozen=True, kw_only=True):
     """The size of the frontier before and after, in bytes."""
 

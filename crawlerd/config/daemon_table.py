@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from crawlerd.config.problems import Table
-from crawlerd.config.references import Reference, secret
+from crawlerd.config.references import Reference, database_url, secret
 from crawlerd.core import notation
 
 SHORTEST_TOKEN = 32  # characters of a token
@@ -51,6 +51,7 @@ class DaemonTable(Table):
     limiter_storage: Annotated[str, AfterValidator(notation.redis_address)] = ""
     limiter_password: SecretStr = Field(default=None, validate_default=True)
     hash_key: SecretStr = Field(default=None, validate_default=True)
+    frontier: SecretStr = Field(default=None, validate_default=True, examples=[{"env": "FRONTIER_URL"}])
 
     @field_validator("allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
@@ -77,6 +78,11 @@ class DaemonTable(Table):
         if 0 < len(found) < SHORTEST_KEY:
             raise ValueError(f"has fewer than {SHORTEST_KEY} characters, and could be guessed: `openssl rand -hex 32`")
         return found
+
+    @field_validator("frontier", mode="plain", json_schema_input_type=Reference)
+    @classmethod
+    def _frontier(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
+        return SecretStr("") if value is None else database_url(value, info.context.environment, key="frontier")
 
     @field_validator("limiter_password", mode="plain", json_schema_input_type=Reference)
     @classmethod

@@ -53,6 +53,7 @@ AT_A_START = {
     "socket": "socket",
     "visibility_seconds": "visibility_timeout",
     "limiter_storage": "limiter_storage",
+    "frontier": "frontier",
     "log_format": "log_format",  # programs that read a log rely on one format for the whole of it
 }
 KEYS = {

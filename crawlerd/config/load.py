@@ -170,6 +170,31 @@ def state_dir(path: Path) -> Path:
     return path.absolute().parent / value
 
 
+def frontier_url(path: Path) -> str:
+    """Only the URL of the frontier's database; "" for a file in the state directory. ConfigurationError if the place of
+    the URL has none."""
+    daemon = _daemon_table(path)
+    value = daemon.get("frontier") if isinstance(daemon, dict) else None
+    if value is None:
+        return ""
+    from crawlerd.config.environment import LocalEnvironment
+    from crawlerd.config.references import database_url
+
+    environment = LocalEnvironment(path.absolute().parent, _NoSources(), with_secrets=True)
+    try:
+        return database_url(value, environment, key="frontier").get_secret_value()
+    except ValueError as error:
+        raise ConfigurationError([f"{path}: daemon.frontier: {error}"]) from None
+
+
+class _NoSources:
+    def source_names(self) -> list[str]:
+        return []
+
+    def load(self, name: str) -> Source | SourceFamily:
+        raise ConfigurationError([name])
+
+
 def socket_path(path: Path) -> Path | None:
     """Only the path of the daemon's socket, as an absolute path; None if the file does not give one."""
     daemon = _daemon_table(path)

@@ -88,6 +88,16 @@ def secret(value: object, environment: Environment, *, key: str = "api_key") -> 
     raise ValueError(f"must name exactly one place to take the key from; write {key} = {PLACES}")
 
 
+def database_url(value: object, environment: Environment, *, key: str) -> SecretStr:
+    """The URL of a PostgreSQL database that a reference refers to. Raises ValueError as `secret` does, and for another
+    text."""
+    found = secret(value, environment, key=key)
+    text = found.get_secret_value()
+    if text and not re.match("postgres(ql)?://", text):
+        raise ValueError('must refer to a URL such as "postgresql://crawlerd:PASSWORD@db.example.com/warehouse"')
+    return found
+
+
 def _printed(words: list[object], ttl: object, environment: Environment) -> Printed:
     command = tuple(word for word in words if isinstance(word, str) and "\0" not in word)
     if not command or not command[0] or len(command) < len(words):

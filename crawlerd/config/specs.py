@@ -70,6 +70,7 @@ def daemon(config: Checked, folder: Path) -> Daemon:
         log_format=table.log_format,
         catch_up_seconds=table.catch_up_spread,
         hash_key=table.hash_key.get_secret_value(),
+        frontier=table.frontier.get_secret_value(),
         metrics_imports=table.metrics_imports,
         limiter_storage=_with_password(table.limiter_storage, table.limiter_password.get_secret_value()),
     )

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Registry, Settings
     from crawlerd.config.problems import Table
 
-SECRETS = ("api_key", "token", "limiter_password", "hash_key", "admin_token", "read_token", "metrics_token", "url")
+SECRETS = (
+    "api_key",
+    "token",
+    "limiter_password",
+    "hash_key",
+    "frontier",
+    "admin_token",
+    "read_token",
+    "metrics_token",
+    "url",
+)
 NAMED = ("accounts", "sinks", "imports")
 FOR_ALL = "default"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from crawlerd.config.problems import Table
-from crawlerd.config.references import Reference, secret
+from crawlerd.config.references import Reference, database_url
 from crawlerd.core.configuration import ColumnType
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ class WarehouseTable(Table):
     @field_validator("url", mode="plain", json_schema_input_type=Reference)
     @classmethod
     def _url(cls, value: object, info: ValidationInfo[Any]) -> SecretStr:
-        found = secret(value, info.context.environment, key="url")
-        text = found.get_secret_value()
-        if text and not re.match("postgres(ql)?://", text):
-            raise ValueError('must refer to a URL such as "postgresql://crawlerd:PASSWORD@db.example.com/warehouse"')
-        return found
+        return database_url(value, info.context.environment, key="url")
 
 
 def lacking(sink: WarehouseTable) -> Iterator[tuple[str, str]]:

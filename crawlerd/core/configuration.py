@@ -34,6 +34,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     limiter_storage: address of a Redis with the windows of limits shared with other programs; "" for none.
     max_worker_memory_bytes: a worker process with more resident memory is replaced.
     hash_key: the secret key of the hashes that replace fields; "" when no import hashes fields.
+    frontier: a secret: the URL of the frontier's PostgreSQL database; "" for a file in the state directory.
     metrics_imports: most imports that have figures of their own in /metrics.
     """
 
@@ -59,6 +60,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     limiter_storage: str = ""
     catch_up_seconds: float = 600.0
     hash_key: str = ""
+    frontier: str = ""
     metrics_imports: int = 100
 
 

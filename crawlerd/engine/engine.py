@@ -52,7 +52,7 @@ from crawlerd.engine.store_inbox import StoreInbox
 from crawlerd.engine.workbench import Workbench
 from crawlerd.engine.worker_pool import Pool
 from crawlerd.engine.worker_setup import worker_setup
-from crawlerd.frontier import open_frontier
+from crawlerd.frontier import locate, open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.ratelimit.shared import SharedLimits
 
@@ -117,6 +117,7 @@ class Engine:
         )
         try:
             pool.fill(time.monotonic())  # workers start while the frontier is opened
+            locate(daemon.state_dir, lambda: daemon.frontier)
             self._frontier = frontier = open_frontier(daemon.state_dir, now=clock.now())
         except BaseException:
             pool.close()

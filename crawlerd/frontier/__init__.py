@@ -22,8 +22,11 @@ figures: what a group of outcomes adds to the figures of runs.
 figure_reports: the figures of runs, for people.
 group_end: closes a group; its `then` becomes ready, or dead.
 lock: lets one crawlerd use a state directory.
+moving: copies a frontier from a file into PostgreSQL, or back.
 backup_note: when the last backup was made.
 access: which users may read the files.
+sql: all of the frontier that is SQL, whichever the database.
+postgresql: the frontier on PostgreSQL.
 sqlite: the frontier on SQLite.
 """
 
@@ -36,11 +39,36 @@ from crawlerd.core.errors import FrontierError
 from crawlerd.frontier.reports import BackedUp, Checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from crawlerd.frontier.contract import Frontier
+    from crawlerd.frontier.postgresql.session import Place
     from crawlerd.frontier.reader_contract import FrontierReader
+
+
+MARK = "frontier.id"  # a file: says that there was a frontier, and which one
+_urls: dict[Path, Callable[[], str]] = {}
+
+
+def locate(state_dir: Path, url: Callable[[], str]) -> None:
+    """Sets which database the frontier of a state directory is in, as the configuration says. Call it first.
+
+    url: returns the URL of a PostgreSQL database; "" for a file in the state directory. Called when it is needed: who
+        asks the daemon alone need not know it.
+    """
+    _urls[state_dir] = url
+
+
+def _server(state_dir: Path) -> Place | None:
+    """None for a frontier in a file."""
+    locating = _urls.get(state_dir)
+    url = locating() if locating else ""
+    if not url:
+        return None
+    from crawlerd.frontier.postgresql.session import Place
+
+    return Place(url)
 
 
 def open_frontier(state_dir: Path, *, now: float) -> Frontier:
@@ -52,6 +80,10 @@ def open_frontier(state_dir: Path, *, now: float) -> Frontier:
     Raises FrontierTooNew for a frontier of a newer crawlerd, which is not changed; FrontierRefused when it is not the
     one that was used here, or is gone; StorageFailed and FrontierError for the rest.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql.frontier import PostgresFrontier
+
+        return PostgresFrontier(place, now=now, mark=state_dir / MARK)
     from crawlerd.frontier.sqlite.frontier import SqliteFrontier
 
     return SqliteFrontier(state_dir, now=now)
@@ -62,20 +94,32 @@ def open_reader(state_dir: Path) -> FrontierReader | None:
 
     Raises FrontierError for a frontier of an older crawlerd, FrontierTooNew for one of a newer.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql.reader import PostgresReader
+
+        return PostgresReader.open(place)
     from crawlerd.frontier.sqlite.reader import SqliteReader
 
     return SqliteReader.open(state_dir)
 
 
 def database_version() -> str:
-    """The version of the database library."""
+    """Returns the version of the SQLite library."""
     from crawlerd.frontier.sqlite.database import library_version
 
     return library_version()
 
 
+def database_name(state_dir: Path) -> str:
+    """Returns what the frontier is in, for people."""
+    place = _server(state_dir)
+    return f"SQLite {database_version()}" if place is None else str(place)
+
+
 def files(state_dir: Path) -> dict[str, Path]:
     """The files whose size a metric shows: `frontier`, the database, and `frontier_wal`, its write-ahead log."""
+    if _server(state_dir):
+        return {}
     from crawlerd.frontier.sqlite.database import FILE_NAME
 
     return {"frontier": state_dir / FILE_NAME, "frontier_wal": state_dir / f"{FILE_NAME}-wal"}
@@ -87,6 +131,10 @@ def check(state_dir: Path, *, full: bool = False) -> Checked:
     full: also compare every index with its table.
     Raises FrontierError when there is no frontier, or it cannot be read at all.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql.check import check as check_server
+
+        return Checked(str(place), check_server(place))
     from crawlerd.frontier.sqlite.database import FILE_NAME
 
     return check_file(state_dir / FILE_NAME, full=full)
@@ -105,6 +153,10 @@ def vacuum(state_dir: Path) -> tuple[int, int]:
     Raises FrontierLocked while a daemon runs, and StorageFailed when the disk lacks the space for the copy that is
     made meanwhile. Nothing has changed then.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql import maintenance
+
+        return maintenance.vacuum(place, state_dir)
     from crawlerd.frontier.sqlite import vacuum as vacuuming
 
     return vacuuming.vacuum(state_dir)
@@ -117,12 +169,30 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
     The file appears whole and durable, or not at all. Raises FrontierError when the target is not allowed, such as an
     existing file without `force`, and StorageFailed on a full disk.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql.maintenance import refuse_backup
+
+        refuse_backup(place)
     from crawlerd.frontier.backup_note import note
     from crawlerd.frontier.sqlite import backup as copying
 
     size = copying.backup(state_dir, target, force=force)
     note(state_dir)
     return size
+
+
+def copy(state_dir: Path, *, to_server: bool) -> int:
+    """Copies the frontier from its file into PostgreSQL, or back. Returns how many rows. The source stays as it is.
+
+    Raises FrontierLocked while a daemon runs; FrontierError without a URL, where the target has a frontier already, and
+    where the source or the copy breaks an invariant: nothing has changed then.
+    """
+    place = _server(state_dir)
+    if place is None:
+        raise FrontierError('set daemon.frontier first: frontier = { env = "FRONTIER_URL" }')
+    from crawlerd.frontier import moving
+
+    return (moving.to_server if to_server else moving.to_file)(state_dir, place)
 
 
 def last_backup(state_dir: Path) -> float | None:
@@ -138,6 +208,7 @@ def restore(state_dir: Path, file: Path) -> Path | None:
     When it is killed, it can be repeated. Raises FrontierLocked while a daemon runs, FrontierError for a file that is
     damaged or not a frontier, and StorageFailed on a full disk. Nothing has changed then.
     """
+    _refuse_restore(state_dir)
     from crawlerd.frontier.sqlite import restore as restoring
 
     return restoring.restore(state_dir, file)
@@ -151,6 +222,13 @@ def backed_up(file: Path) -> BackedUp:
     return copying.backed_up(file)
 
 
+def _refuse_restore(state_dir: Path) -> None:
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql.maintenance import refuse_restore
+
+        refuse_restore(place)
+
+
 @contextmanager
 def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
     """A block in which the caller puts the sinks of a backup in place; at its end, the frontier of the backup is put in
@@ -162,6 +240,7 @@ def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
     Yields whether an earlier restore of the same backup was interrupted here, so that a part of it is in place already.
     Raises FrontierLocked while a daemon runs, and FrontierError when there is a frontier, or a part of another backup.
     """
+    _refuse_restore(state_dir)
     from crawlerd.frontier.lock import StateLock
     from crawlerd.frontier.sqlite import database
     from crawlerd.frontier.sqlite import restore as putting
@@ -187,12 +266,16 @@ def restoring(state_dir: Path, source: Path, file: Path) -> Iterator[bool]:
         putting.end_restoring(state_dir)
 
 
-def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
+def begin_new(state_dir: Path, *, force: bool = False) -> Path | str | None:
     """Makes the next start begin with an empty frontier. Returns the file to which the old frontier was moved, if any.
 
     force: also when the old frontier is usable.
     Raises FrontierLocked while a daemon runs, and FrontierError when the old frontier is usable and `force` is not set.
     """
+    if place := _server(state_dir):
+        from crawlerd.frontier.postgresql import maintenance
+
+        return maintenance.begin_new(place, state_dir, state_dir / MARK, force=force)
     from crawlerd.frontier.sqlite import restore as restoring
 
     return restoring.begin_new(state_dir, force=force)

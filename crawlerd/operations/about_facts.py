@@ -107,7 +107,7 @@ def about(settings: Settings, live: Live | None) -> About:
     return About(
         version=__version__,
         python=platform.python_version(),
-        database=f"SQLite {frontier.database_version()}",
+        database=frontier.database_name(daemon.state_dir),
         host=platform.node(),
         pid=os.getpid(),
         file=str(settings.file) if settings.file else None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crawlerd.operations.live_facts import Live
 
 API_VERSION = 1
-SECRETS = ("admin_token", "read_token", "metrics_token", "hash_key")
+SECRETS = ("admin_token", "read_token", "metrics_token", "hash_key", "frontier")
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):

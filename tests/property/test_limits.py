@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
+from crawlerd.frontier.sql.quota_rows import SqliteQuotaRows
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
-from crawlerd.frontier.sqlite.quota_rows import SqliteQuotaRows
 from crawlerd.ratelimit.adaptive import LATENESS
 from crawlerd.ratelimit.hold import EFFICIENCY
 from crawlerd.ratelimit.limiter import Limiter, parse_limits

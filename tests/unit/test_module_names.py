@@ -10,7 +10,7 @@ import crawlerd
 
 PACKAGE = Path(crawlerd.__file__).parent
 ROOT = Path(__file__).parents[2]
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "sql")
 CONTRACTS = {"sink.py"}  # of the package's root, which databases implement under the same name
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import apsw
 
 from crawlerd.core.errors import FrontierError
+from crawlerd.frontier.sql.invariants import ENTRIES, INVARIANTS, SCAN, broken_lines
 from crawlerd.frontier.sqlite.database import open_readable, storage_errors
-from crawlerd.frontier.sqlite.invariants import INVARIANTS, SCAN, Invariant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-EXAMPLES = 5  # rows that are shown of one broken invariant; more are only counted
 
 
 def check(path: Path, *, full: bool = False) -> list[str]:
@@ -32,8 +29,8 @@ def check(path: Path, *, full: bool = False) -> list[str]:
         if damage:
             return [f"the file is damaged: {line}" for line in damage]
         database.execute("BEGIN")
-        database.execute(SCAN)
-        return [line for invariant in INVARIANTS for line in _broken(database, invariant)]
+        database.execute(ENTRIES + SCAN.format(temporary="temp."))
+        return [line for invariant in INVARIANTS for line in broken_lines(invariant, database.execute(invariant.rows))]
 
 
 def damage_of(database: apsw.Connection, *, full: bool) -> list[str]:
@@ -46,15 +43,6 @@ def damage_of(database: apsw.Connection, *, full: bool) -> list[str]:
         if not lines:
             raise
     return lines
-
-
-def _broken(database: apsw.Connection, invariant: Invariant) -> Iterator[str]:
-    rows = database.execute(invariant.rows)
-    for row in islice(rows, EXAMPLES):
-        yield invariant.broken.format(*row)
-    more = sum(1 for _ in rows)
-    if more:
-        yield f"… and {more:,} more like this one"
 
 
 @contextmanager

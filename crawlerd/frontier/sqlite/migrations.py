@@ -354,7 +354,7 @@ CREATE TABLE answer(                                   -- to requests that may c
 CREATE INDEX answer_at ON answer(at);
 -- runs that may be forgotten, by age (by number: below); the last full run of an import
 CREATE INDEX run_prunable_at ON run(import, ended_at) WHERE state <> 'running' AND dead = 0 AND open = 0;
-CREATE INDEX run_full ON run(import, id) WHERE "full" AND state IN ('completed', 'completed with dead letters');
+CREATE INDEX run_full ON run(import, id) WHERE "full" = 1 AND state IN ('completed', 'completed with dead letters');
 -- tasks of the same kind of which each has asked for the next one, the last one for this
 ALTER TABLE ready ADD COLUMN chain INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delayed ADD COLUMN chain INTEGER NOT NULL DEFAULT 0;

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.errors import FrontierError, StorageFailed
 from crawlerd.frontier.lock import StateLock
+from crawlerd.frontier.sql.sink_identity import RESTORED
 from crawlerd.frontier.sqlite.backup import copy_database, open_partial
 from crawlerd.frontier.sqlite.check import damage_of
 from crawlerd.frontier.sqlite.database import (
@@ -23,7 +24,6 @@ from crawlerd.frontier.sqlite.database import (
     transaction,
     write_mark,
 )
-from crawlerd.frontier.sqlite.sink_identity import RESTORED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,12 +20,12 @@ from crawlerd.core.task import NewGather, NewTask
 from crawlerd.frontier import open_frontier, restore
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
+from crawlerd.frontier.sql.invariants import EXAMPLES, INVARIANTS
 from crawlerd.frontier.sqlite import backup as copying
 from crawlerd.frontier.sqlite import vacuum as vacuuming
 from crawlerd.frontier.sqlite.backup import backup
-from crawlerd.frontier.sqlite.check import EXAMPLES, check
+from crawlerd.frontier.sqlite.check import check
 from crawlerd.frontier.sqlite.database import FILE_NAME, MARK_NAME
-from crawlerd.frontier.sqlite.invariants import INVARIANTS
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.frontier.sqlite.vacuum import vacuum
 

@@ -9,8 +9,8 @@ import apsw
 import pytest
 
 from crawlerd.frontier import open_frontier
+from crawlerd.frontier.sql.prune import prune
 from crawlerd.frontier.sqlite.database import FILE_NAME
-from crawlerd.frontier.sqlite.prune import prune
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -146,6 +146,7 @@ def test_what_is_not_set_has_its_default() -> None:
         "limiter_storage": "",
         "limiter_password": SecretStr(""),
         "hash_key": SecretStr(""),
+        "frontier": SecretStr(""),
     }
     account = config.accounts["acme"]
     assert account.api_key.get_secret_value() == "env:ACME_KEY"

@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-SECRETS = {"limiter_password", "hash_key", "admin_token", "read_token", "metrics_token"}
+SECRETS = {"limiter_password", "hash_key", "frontier", "admin_token", "read_token", "metrics_token"}
 
 
 def test_every_setting_but_secrets_can_be_overridden() -> None:

@@ -530,12 +530,18 @@ def test_the_example_shows_every_key_and_the_defaults_that_hold(
     monkeypatch.setenv("REDIS_PASSWORD", SECRET)
     for name in ("HASH_KEY", "ADMIN_TOKEN", "READ_TOKEN", "METRICS_TOKEN"):
         monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("FRONTIER_URL", f"postgresql://crawlerd:{SECRET}@db.example.com/frontier")
     monkeypatch.setenv("WAREHOUSE_URL", f"postgresql://crawlerd:{SECRET}@db.example.com/warehouse")
     file = tmp_path / "crawlerd.toml"
     file.write_text(re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE))
     shown, plain = load(file), load(EXAMPLE)
     assert shown.daemon == msgspec.structs.replace(
-        plain.daemon, hash_key=SECRET, admin_token=SECRET, read_token=SECRET, metrics_token=SECRET
+        plain.daemon,
+        hash_key=SECRET,
+        frontier=shown.daemon.frontier,
+        admin_token=SECRET,
+        read_token=SECRET,
+        metrics_token=SECRET,
     )
     assert shown.accounts["acme"] == plain.accounts["acme"]
     assert shown.limits["acme"] == plain.limits["acme"]

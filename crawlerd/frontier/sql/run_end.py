@@ -1,0 +1,52 @@
+"""The end of a run: decides which runs have ended and in which state, and publishes their cursors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawlerd.frontier.sql import doubts
+
+if TYPE_CHECKING:
+    from crawlerd.frontier.change import Change
+    from crawlerd.frontier.sql.groups import Execute
+
+# A cursor belongs to the stream that its name begins with, up to a colon, and to the streams that follow the colon,
+# separated by commas. A cursor of no stream may belong to any. Cursors are not published if they may belong to a stream
+# in doubt, or to one with denied requests: no later run would read the missing records. Submitted tasks of the run do
+# not count, since sync points say nothing about them.
+PUBLISH = """
+INSERT INTO cursor SELECT run.import, run.sink, staged.stream, staged.value FROM json_each(?) AS j
+JOIN run ON run.id = j.value->>0 JOIN staged ON staged.run = run.id
+WHERE run.id = (SELECT max(id) FROM run AS r WHERE r.import = run.import AND r.ad_hoc IS NULL) AND run.dropped = 0
+AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.run = run.id AND kept = 0
+    AND NOT EXISTS (SELECT 1 FROM gather WHERE gather.id = dead.grp AND submitted > 0) AND (
+    denied = 0 OR instr(',' || replace(staged.stream, ':', ',') || ',', ',' || dead.stream || ',') > 0
+))
+AND NOT EXISTS (
+    SELECT 1 FROM doubt
+    CROSS JOIN (SELECT substr(staged.stream, 1, instr(staged.stream || ':', ':') - 1) AS its) AS named
+    WHERE doubt.run = run.id
+    AND (doubt.stream = its OR NOT EXISTS (SELECT 1 FROM tally WHERE tally.run = run.id AND tally.stream = its))
+)
+ON CONFLICT (import, sink, stream) DO UPDATE SET value = excluded.value
+"""
+
+
+def end_runs(change: Change, execute: Execute) -> list[int]:
+    """Ends the runs that have no open tasks any more. A clean end publishes the run's cursors, unless the import has
+    been run again since, or it was an ad hoc run. An end is clean without dead letters. Letters that were denied do not
+    count, except for their streams; letters that were dropped do count, since their records are missing."""
+    ended = execute(
+        "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead + dropped = 0 THEN 'completed' "
+        "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
+        "FROM json_each(?) AS j WHERE run.id = j.value->>0 AND open = 0 AND state = 'running' "
+        "RETURNING run.id, state",
+        ((run, change.now) for run in change.runs),
+    )
+    doubts.note(ended, execute)
+    execute(PUBLISH, ended)
+    execute(
+        "DELETE FROM staged WHERE run IN (SELECT value->>0 FROM json_each(?))",
+        ((run,) for run, state in ended if state == "completed"),
+    )
+    return [run for run, _ in ended]
