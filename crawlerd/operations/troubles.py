@@ -105,7 +105,7 @@ def troubles(
         if rejection.at > now - DAY:
             text = f"item {rejection.item} was rejected: {rejection.reason}; `crawlerd inbox` lists rejected items"
             yield Trouble(who="inbox", text=text, since=rejection.at, grave=False)
-    yield from _notes(reader, configured)
+    yield from _notes(reader, configured, refusals)
 
 
 def _configuration(in_force: InForce) -> Iterator[Trouble]:
@@ -213,8 +213,13 @@ def _skipped_while_paused(reader: FrontierReader, pauses: Sequence[PauseNote]) -
     }
 
 
-def _notes(reader: FrontierReader, configured: Configured | None) -> Iterator[Trouble]:
-    """Remarks that need not be problems."""
+def _notes(
+    reader: FrontierReader, configured: Configured | None, refusals: Mapping[str, str]
+) -> Iterator[Trouble]:
+    """Remarks that need not be problems.
+
+    refusals: imports that cannot start, which were reported.
+    """
     if configured is None:
         return
     if not any(each.every for each in configured.imports.values()):
@@ -222,7 +227,8 @@ def _notes(reader: FrontierReader, configured: Configured | None) -> Iterator[Tr
     known = reader.known_imports(MOST_LOOKED)
     if len(known) < MOST_LOOKED:
         gone = [name for name in known if name not in configured.imports]
-        fresh = sorted(set(configured.imports).difference(known))
+        scheduled = {name for name, each in configured.imports.items() if each.every}
+        fresh = sorted(scheduled.difference(known, refusals))
         runs_not = "has not run yet" if len(fresh) == 1 else "have not run yet"
         for names, text in ((gone, "not configured any more"), (fresh, runs_not)):
             if names:
