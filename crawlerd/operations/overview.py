@@ -208,7 +208,7 @@ def _why(line: ImportLine, waits: Waiting | None, trouble: Trouble | None) -> st
     if waits is not None:
         return waits.text
     if line.last is None:
-        return "" if line.next_at else "it has not run yet"
+        return "" if line.every else "it starts only on demand"
     last = line.last
     return last.ended_reason or f"{last.records:,} records in {last.done:,} tasks"
 

@@ -129,6 +129,30 @@ def test_imports_that_need_a_look_are_first_and_a_filter_keeps_what_it_says(worl
     assert "No import matches this filter." in world.get("/?q=nobody").text
 
 
+def test_reasons_that_the_overview_leaves_out_are_one_click_away(world: World) -> None:
+    for number in range(12):
+        configure(world, f"acme-{number}")
+        end(world, world.run(f"acme-{number}"), Bury("HTTP 500"))
+    named = re.compile(r"<li>import <a [^>]+>(acme-\d+)")
+    text = world.get("/").text
+    assert len(named.findall(text)) == 8
+    (target,) = re.findall(r'<li><a href="([^"]+)">5 more</a>', text)
+    whole = world.get(target).text
+    assert len(set(named.findall(whole))) == 12
+    assert "nothing is scheduled" in whole
+    assert " more</a>" not in whole
+
+
+def test_an_import_on_demand_that_never_ran_is_no_reason_to_look(world: World) -> None:
+    configure(world, "acme")
+    configure(world, "umbrella")
+    end(world, world.run("acme"), Complete())
+    text = words(world.get("/").text)
+    assert "umbrella ○ never ran" in text
+    assert "it starts only on demand" in text
+    assert "not run yet" not in text
+
+
 def test_every_live_screen_has_parts_and_no_two_of_one_name(world: World) -> None:
     configure(world, "acme")
     run = world.run("acme")

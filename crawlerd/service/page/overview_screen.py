@@ -68,7 +68,7 @@ def context_of(
     noted = [each for each in status.troubles if not each.grave]
     wanted = query.get("q", "").strip().lower()
     rows = [row for row in report.rows if _matches(row, wanted)] if report else []
-    look = len(grave)
+    look, whole = len(grave), query.get("reasons") == "all"
     return Shown(
         "overview",
         f"{look} need a look" if look > 1 else "1 needs a look" if look else "Overview",
@@ -77,8 +77,8 @@ def context_of(
             "report": report,
             "tone": _tone(status, grave),
             "sentence": report.verdict if report else "Nothing has been imported yet.",
-            "reasons": reasons(grave + noted),
-            "more_reasons": max(0, len(status.troubles) - MOST_REASONS),
+            "reasons": reasons((grave + noted)[: None if whole else MOST_REASONS]),
+            "more_reasons": 0 if whole else max(0, len(status.troubles) - MOST_REASONS),
             "activity": measured,
             "used": used(measured),
             "stages": [(STAGES[stage], share) for stage, share in measured.stages.items()],
@@ -100,7 +100,7 @@ def context_of(
 def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble]]:
     """Each trouble with links to its subjects: a path ("" for no link) and a text."""
     found = []
-    for trouble in list(troubles)[:MOST_REASONS]:
+    for trouble in troubles:
         about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
         found.append((about, trouble))
     return found
