@@ -202,7 +202,7 @@ def _why(line: ImportLine, waits: Waiting | None, trouble: Trouble | None) -> st
     if line.refusal:
         return line.refusal
     if waits is not None and waits.reason not in (Reason.IMPORTING, Reason.IDLE):
-        return waits.text
+        return f"at the limit: {waits.text}" if waits.reason is Reason.LIMIT else waits.text
     if trouble is not None:
         return trouble.text
     if waits is not None:
