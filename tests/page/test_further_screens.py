@@ -243,6 +243,17 @@ def test_an_account_says_who_has_paused_it_and_what_limits_it(world: World) -> N
     assert world.asked[0][:2] == ("DELETE", "/api/v1/pauses/bucket/acme%2Fpages")
 
 
+def test_the_configuration_is_reloaded_where_a_key_is_refused(world: World) -> None:
+    wait(world, "acme", Reason.QUOTA)
+    world.frontier.refuse(world.frontier.account("acme", "shop"), "HTTP 401", world.now)
+    text = world.get("/accounts/acme").text
+    assert 'then <a href="/about">reload the configuration</a>' in text
+    assert "`" not in text
+    assert 'action="/about/reload"' in text
+    world.may = False
+    assert 'action="/about/reload"' not in world.get("/accounts/acme").text
+
+
 def test_an_account_is_paused_with_a_reason_and_for_a_time(world: World) -> None:
     wait(world, "acme", Reason.QUOTA)
     (ask,) = links(world.get("/accounts/acme").text, r"/pause\?[^\"]*kind=account")
