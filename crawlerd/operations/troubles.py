@@ -213,9 +213,7 @@ def _skipped_while_paused(reader: FrontierReader, pauses: Sequence[PauseNote]) -
     }
 
 
-def _notes(
-    reader: FrontierReader, configured: Configured | None, refusals: Mapping[str, str]
-) -> Iterator[Trouble]:
+def _notes(reader: FrontierReader, configured: Configured | None, refusals: Mapping[str, str]) -> Iterator[Trouble]:
     """Remarks that need not be problems.
 
     refusals: imports that cannot start, which were reported.
