@@ -143,6 +143,14 @@ def test_reasons_that_the_overview_leaves_out_are_one_click_away(world: World) -
     assert " more</a>" not in whole
 
 
+def test_before_a_run_has_ended_no_duration_is_made_up(world: World) -> None:
+    configure(world, "acme")
+    world.run("acme")
+    text = words(world.get("/imports/acme").text)
+    assert "none has ended yet" in text
+    assert "0 ms at most" not in text
+
+
 def test_an_import_on_demand_that_never_ran_is_no_reason_to_look(world: World) -> None:
     configure(world, "acme")
     configure(world, "umbrella")

@@ -82,6 +82,7 @@ def environment() -> Environment:
         segment=page_texts.segment,
         told=_told,
         digest=page_texts.digest,
+        remark=page_texts.remark,
         counted=counted,
         error=plain_error,
     )
