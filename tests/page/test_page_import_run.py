@@ -143,6 +143,16 @@ def test_reasons_that_the_overview_leaves_out_are_one_click_away(world: World) -
     assert " more</a>" not in whole
 
 
+def test_what_needs_no_look_is_set_apart(world: World) -> None:
+    """So that as many reasons as need a look follow the sentence that counts them."""
+    configure(world, "acme")
+    end(world, world.run("acme"), Bury("HTTP 500"))
+    said = re.findall(r"<ul>(.*?)</ul>", world.get("/").text.split('id="verdict"')[1].split("</section>")[0], re.DOTALL)
+    look, note = map(words, said)
+    assert look.startswith("import acme : 1 dead letter of run 1: look at them")
+    assert note == "crawlerd: nothing is scheduled: no import has a schedule"
+
+
 def test_before_a_run_has_ended_no_duration_is_made_up(world: World) -> None:
     configure(world, "acme")
     world.run("acme")
