@@ -12,6 +12,7 @@ from test_page_screens import HOSTILE, Looked
 
 from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.outcome import Bury, Complete
+from crawlerd.core.pauses import PauseNote
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.letter_filter import ALL
 from crawlerd.frontier.reports import Act, OperationReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from conftest import World
 
     from crawlerd.core.outcome import Outcome
+    from crawlerd.core.pauses import Pausable
 
 
 def words(text: str) -> str:
@@ -141,6 +143,19 @@ def test_reasons_that_the_overview_leaves_out_are_one_click_away(world: World) -
     assert len(set(named.findall(whole))) == 12
     assert "nothing is scheduled" in whole
     assert " more</a>" not in whole
+
+
+@pytest.mark.parametrize(("kind", "button"), [("import", "Resume"), ("account", "Resume account")])
+def test_what_was_paused_is_what_is_resumed(world: World, kind: Pausable, button: str) -> None:
+    """An import whose account is paused is not paused itself."""
+    configure(world, "acme")
+    world.run("acme")
+    world.frontier.pause(PauseNote(kind=kind, name="acme", reason="they move", by="eva", since=world.now))
+    for path in ("/", "/imports", "/imports/acme"):
+        text = world.get(path).text
+        assert re.findall(r'action="(/resume/[^"]*)"', text) == [f"/resume/{kind}/acme"], path
+        assert "acme ‖ paused" in words(text), path
+        assert f">{button}" in text, path
 
 
 def test_what_needs_no_look_is_set_apart(world: World) -> None:

@@ -13,6 +13,7 @@ from crawlerd.operations.why import why
 from crawlerd.service.page import page_texts
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.overview_screen import STRIP
+from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def import_(asked: Asked) -> Shown:
     plan = schedules(asked.settings.imports, reader, now, names=[name], count=STARTS)[0] if spec else None
     points = sync_points.show(asked.settings, reader, name) if spec else None
     groups = reader.dead_groups(import_name=name, limit=GROUPS) if reader else []
-    return context_of(row, spec, told, plan, points, runs, groups)
+    return context_of(row, spec, told, plan, points, runs, groups, paused(asked, [row])[name])
 
 
 def context_of(
@@ -55,8 +56,12 @@ def context_of(
     points: SyncPoints | None,
     runs: Sequence[RunReport],
     groups: Sequence[DeadGroup],
+    pause: tuple[str, str] | None = None,
 ) -> Shown:
-    """spec: None for an import that is no longer configured."""
+    """
+    spec: None for an import that is no longer configured.
+    pause: what to resume; see `paused`.
+    """
     name = row.line.name
     shown = [each for each in runs if each.ended_at is not None or each.state == "running"][::-1]
     durations = [run.ended_at - run.started_at for run in shown if run.ended_at]
@@ -67,7 +72,7 @@ def context_of(
         {
             "row": row,
             "name": name,
-            "paused": row.state == "paused",
+            "paused": pause if row.state == "paused" else None,
             "tone": "bad"
             if row.state in ("failed", "held up", *GRAVE)
             else "warn"

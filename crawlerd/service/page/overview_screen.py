@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from crawlerd.operations.history import SECONDS
@@ -11,9 +12,10 @@ from crawlerd.operations.status_report import StatusReport, status_report
 from crawlerd.operations.top_report import nothing_yet
 from crawlerd.service.page import first_lines
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from crawlerd.frontier.reports import DeadGroup
     from crawlerd.operations.history import History
@@ -51,7 +53,8 @@ def overview(asked: Asked) -> Shown:
     )
     report = overview_report(asked.reader, live, settings, status, asked.now)
     groups = asked.reader.dead_groups(limit=MOST_GROUPS + 1, newest=True) if status.dead else []
-    return context_of(status, report, measured, asked.history, groups, list(settings.imports), asked.query)
+    pauses = paused(asked, report.rows)
+    return context_of(status, report, measured, asked.history, groups, list(settings.imports), asked.query, pauses)
 
 
 def context_of(
@@ -62,8 +65,12 @@ def context_of(
     groups: list[DeadGroup],
     configured: list[str],
     query: dict[str, str],
+    pauses: Mapping[str, tuple[str, str] | None] = MappingProxyType({}),
 ) -> Shown:
-    """report: None while nothing has been imported."""
+    """
+    report: None while nothing has been imported.
+    pauses: what to resume, by import.
+    """
     grave = [each for each in status.troubles if each.grave]
     noted = [each for each in status.troubles if not each.grave]
     wanted = query.get("q", "").strip().lower()
@@ -88,6 +95,7 @@ def context_of(
             "permitted": history.seconds("permitted"),
             "table": by_minute(history),
             "rows": rows,
+            "paused": pauses,
             "strips": {row.line.name: strip(row) for row in rows},
             "query": {"q": wanted},
             "configured": configured,

@@ -40,7 +40,9 @@ COMMANDS = (  # commands that the page can do itself: the path of a link and its
     (re.compile(r"crawlerd dead show (\d+)"), "/dead/", "look at it"),
     (re.compile(r"crawlerd run show (\d+)"), "/runs/", "look at the run"),
     (re.compile(r"crawlerd accounts (?:show|test) (\S+)"), "/accounts/", "look at the account"),
-    (re.compile(r"crawlerd (?:import|resume import|why) (\S+)"), "/imports/", "see the import"),
+    (re.compile(r"crawlerd resume import (\S+)"), "/imports/", "resume the import"),
+    (re.compile(r"crawlerd resume account (\S+)"), "/accounts/", "resume the account"),
+    (re.compile(r"crawlerd (?:import|why) (\S+)"), "/imports/", "see the import"),
 )
 
 
