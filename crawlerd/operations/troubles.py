@@ -30,6 +30,7 @@ LATE_SECONDS = 600.0  # and by this much in addition, since a run takes time
 DAY = 86_400.0  # for this many seconds, a rejected item of the inbox needs a look
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE)
 WORKING = (Reason.IMPORTING, Reason.WORKERS, Reason.LIMIT, Reason.IDLE, Reason.RETRY)
+OUTAGE = "does not answer: "  # in the text about an outage, which ends with the next probe at the earliest
 SAID = (Reason.PAUSED, Reason.OUTAGE)  # these have a line of their own
 
 
@@ -137,7 +138,7 @@ def _accounts(waiting: Sequence[tuple[str, Waiting]]) -> Iterator[Trouble]:
 def _outage(outage: OutageReport) -> Trouble:
     who = f"account {outage.account}" if outage.account else outage.origin
     where = f"{outage.origin} " if outage.account else ""
-    text = f"{where}does not answer: {plain_error(outage.error)}"
+    text = f"{where}{OUTAGE}{plain_error(outage.error)}"
     return Trouble(who=who, text=text, since=outage.since, until=outage.next_at)
 
 

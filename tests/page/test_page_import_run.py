@@ -13,7 +13,7 @@ from test_page_screens import HOSTILE, Looked
 from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.outcome import Bury, Complete
 from crawlerd.core.pauses import PauseNote
-from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.contract import OutageNote, Settled
 from crawlerd.frontier.letter_filter import ALL
 from crawlerd.frontier.reports import Act, OperationReport
 from crawlerd.operations.history import MINUTES, SECONDS, History
@@ -156,6 +156,19 @@ def test_what_was_paused_is_what_is_resumed(world: World, kind: Pausable, button
         assert re.findall(r'action="(/resume/[^"]*)"', text) == [f"/resume/{kind}/acme"], path
         assert "acme ‖ paused" in words(text), path
         assert f">{button}" in text, path
+
+
+def test_nobody_says_that_an_outage_ends_with_the_next_probe(world: World) -> None:
+    configure(world, "acme")
+    world.run("acme")
+    origin = "https://api.example"
+    note = OutageNote(origin, 0, world.now - 60, world.now + 300, 160.0, "connection refused")
+    world.frontier.commit([], now=world.now, outages={(origin, 0): note})
+    text = words(world.get("/").text)
+    assert re.search(
+        rf"{origin}: does not answer: connection refused, since [\d:]+ ; the next probe is sent in \d", text
+    )
+    assert "it goes on" not in text
 
 
 def test_what_needs_no_look_is_set_apart(world: World) -> None:

@@ -10,6 +10,7 @@ from crawlerd.operations.overview import ImportRow, OverviewReport, overview_rep
 from crawlerd.operations.pulse import pulse
 from crawlerd.operations.status_report import StatusReport, status_report
 from crawlerd.operations.top_report import nothing_yet
+from crawlerd.operations.troubles import OUTAGE
 from crawlerd.service.page import first_lines
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.pause_screen import paused
@@ -105,12 +106,12 @@ def context_of(
     )
 
 
-def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble]]:
-    """Each trouble with links to its subjects: a path ("" for no link) and a text."""
+def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str]]:
+    """Each trouble with links to its subjects, as paths and texts, and with words for what happens at its `until`."""
     found = []
     for trouble in troubles:
         about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
-        found.append((about, trouble))
+        found.append((about, trouble, "the next probe is sent" if OUTAGE in trouble.text else "it goes on"))
     return found
 
 
