@@ -158,6 +158,24 @@ def test_what_was_paused_is_what_is_resumed(world: World, kind: Pausable, button
         assert f">{button}" in text, path
 
 
+def test_an_import_that_cannot_start_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(world, "acme")
+    end(world, world.run("umbrella"), Complete())
+    monkeypatch.setattr(world.insight, "refusals", lambda: {"acme": "sinks.warehouse: cannot write"})
+    assert "It cannot start: sinks.warehouse: cannot write." in words(world.get("/imports/acme").text)
+
+
+def test_the_state_of_the_last_run_is_a_sentence(world: World) -> None:
+    configure(world, "acme")
+    run = world.run("acme")
+    end(world, run, Bury("Permanent: HTTP 500"))
+    text = words(world.get("/imports/acme").text)
+    assert f"The last run, {run}, has failed: 0 records." in text
+    assert f"run {run} of import acme has ended: failed" in text
+    assert "1 dead letter: look at them" in text
+    assert "Permanent" not in text
+
+
 def test_nobody_says_that_an_outage_ends_with_the_next_probe(world: World) -> None:
     configure(world, "acme")
     world.run("acme")

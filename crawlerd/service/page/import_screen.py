@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from crawlerd.core.wording import counted
 from crawlerd.operations import run_history, sync_points
 from crawlerd.operations.overview import import_row
 from crawlerd.operations.problem import Unknown
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 STARTS, RUNS, GROUPS, POINTS = 5, 30, 20, 100
 GRAVE = ("refused", "sink", "store", "outage")
+ENDS = {"completed with dead letters": "ended with dead letters", "failed": "has failed", "cancelled": "was cancelled"}
 
 
 def import_(asked: Asked) -> Shown:
@@ -101,13 +103,15 @@ def context_of(
 
 def sentence(row: ImportRow, plan: ScheduleReport | None) -> str:
     last = row.line.last
+    if row.line.refusal:
+        return f"It cannot start: {row.line.refusal}."
     if last is None:
         when = f"It starts {plan.words}." if plan and plan.schedule else "It starts only on demand."
         return f"It has not run yet. {when}"
     if row.done is not None:
         return f"Run {last.id} is under way: {row.done:.0%} of the tasks known so far are done."
-    end = "is complete" if last.complete else f"is {last.state}"
-    return f"The last run, {last.id}, {end}: {last.records:,} records."
+    end = "is complete" if last.complete else ENDS.get(last.state, "is not complete")
+    return f"The last run, {last.id}, {end}: {counted(last.records, 'record')}."
 
 
 def facts(spec: ImportSpec) -> list[tuple[str, str]]:
