@@ -233,7 +233,8 @@ def test_every_live_screen_has_parts_and_no_two_of_one_name(world: World) -> Non
             assert len(names) == len(set(names))
             for name in names:
                 assert text.count(f'id="{name}"') == 1, (path, name)
-            assert 'hx-sse:connect="/live?at=' in text
+            assert 'id="stream" data-from="/live?at=' in text
+            assert "hx-sse:connect" not in text  # which htmx may see before its extension is there
 
 
 def test_rates_are_of_what_was_counted_in_between() -> None:
