@@ -35,7 +35,7 @@ class PauseNote(msgspec.Struct, frozen=True, kw_only=True):
 
     def waiting(self, who: str) -> Waiting:
         """Explains that `who` waits for the end of the pause."""
-        cure = f"`crawlerd resume {self.kind} {self.name}` ends the pause."
+        cure = f"To end the pause: `crawlerd resume {self.kind} {self.name}`."
         return Waiting(who=who, reason=Reason.PAUSED, text=self.text, since=self.since, until=self.until, cure=cure)
 
     @property

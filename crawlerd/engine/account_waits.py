@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.reasons import ORDER, Reason, Waiting
 from crawlerd.core.refused_accounts import refusal_cure
+from crawlerd.core.wording import plain_error
 from crawlerd.ratelimit.hold import Hold
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def _holds(health: Health, limiters: Iterable[Limiter], cost: int, now: float) -
         return
     outage = health.origin.outage or health.outage
     if (until := health.free_at(now)) > now:
-        text = f"{health.origin.name} does not answer: {outage.error}" if outage else f"{health.origin.name} was away"
+        text = (
+            f"{health.origin.name} does not answer: {plain_error(outage.error)}"
+            if outage
+            else f"{health.origin.name} was away"
+        )
         yield Hold(Reason.OUTAGE, text, until)
     for limiter in limiters:
         yield from limiter.holds(now, cost)

@@ -35,7 +35,10 @@ EXPLAIN_SECONDS = 5.0  # how long to wait for an answer of the dispatcher
 
 
 class Insight:
-    """Answers questions about a running engine. To be used from any thread."""
+    """Answers questions about a running engine. To be used from any thread.
+
+    listening: the address of the page and the API, as the listener found it; None while there is none.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Insight:
             queues,
         )
         self._index = KeptIndex(self.census, self._held_up)
+        self.listening: str | None = None
 
     @property
     def trouble(self) -> str | None:

@@ -30,7 +30,7 @@ class ImportPaused(CrawlerdError):
     """The import cannot start because a person has paused it."""
 
     def __init__(self, note: PauseNote) -> None:
-        super().__init__(f"{note.text}; `crawlerd resume import {note.name}` ends the pause")
+        super().__init__(f"{note.text}; to end the pause: `crawlerd resume import {note.name}`")
 
 
 class Pausing:

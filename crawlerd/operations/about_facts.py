@@ -14,6 +14,7 @@ import msgspec
 
 from crawlerd import frontier
 from crawlerd.core.in_force import InForce
+from crawlerd.core.notation import UNIX
 from crawlerd.core.version import __version__
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def about(settings: Settings, live: Live | None) -> About:
         pid=os.getpid(),
         file=str(settings.file) if settings.file else None,
         state_dir=str(daemon.state_dir),
-        listen=_address(daemon.listen),
+        listen=(live and live.listening) or _address(daemon.listen),
         in_force=live.in_force() if live else None,
         warnings=list(settings.warnings),
         imports=len(settings.imports),
@@ -155,6 +156,8 @@ def _address(listen: tuple[str, int] | None) -> str | None:
     if not listen:
         return None
     host, port = listen
+    if port == UNIX:
+        return f"unix:{host}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

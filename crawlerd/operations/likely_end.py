@@ -22,7 +22,6 @@ HELD = (
     Reason.PAUSED,
     Reason.OUTAGE,
     Reason.QUOTA,
-    Reason.THROTTLED,
     Reason.SINK,
     Reason.STORE,
 )
@@ -51,13 +50,22 @@ def likely_end(reader: FrontierReader, run: int, waits: Sequence[Waiting], now: 
     waits: what it waits for.
     now: Unix seconds.
     """
-    if any(each.reason in HELD for each in waits):
+    if any(_holds_up(each) for each in waits):
         return None
     before = reader.full_before(run)
     flow = reader.flow(run)
     found = estimate(flow, None if before is None else reader.flow(before))
-    if found is None or any(each.until and each.until > now + found.seconds for each in waits):
+    if found is None:
         return None
-    if now - flow.last_at > max(found.seconds, SILENT_SECONDS):  # a request may hang
+    patience = max(found.seconds, SILENT_SECONDS)  # without it, the estimate would come and go near the end of a run
+    if any(each.until and each.until > now + patience for each in waits):
+        return None
+    if now - flow.last_at > patience:  # a request may hang
         return None
     return LikelyEnd(tasks=round(found.tasks), seconds=found.seconds, at=now + found.seconds)
+
+
+def _holds_up(waits: Waiting) -> bool:
+    """Whether nobody can tell how long it takes. A throttled account goes on at a known time, and the pace of the last
+    minutes includes such waits."""
+    return waits.reason in HELD or (waits.reason is Reason.THROTTLED and waits.until is None)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 class Live(Protocol):
-    """What only a running crawlerd can tell."""
+    """What only a running crawlerd can tell.
+
+    listening: the address of the page and the API; None while there is none.
+    """
+
+    listening: str | None
 
     def explain(self, accounts: Sequence[str]) -> Mapping[str, Waiting]:
         """Why no tasks of the accounts start, for those that have tasks in memory."""
@@ -89,6 +94,7 @@ class Unheard:
     )
 
     busy = None
+    listening: str | None = None
 
     def holds(self, run: int, import_name: str) -> None:
         return None

@@ -202,13 +202,13 @@ def _why(line: ImportLine, waits: Waiting | None, trouble: Trouble | None) -> st
     if line.refusal:
         return line.refusal
     if waits is not None and waits.reason not in (Reason.IMPORTING, Reason.IDLE):
-        return waits.text
+        return f"at the limit: {waits.text}" if waits.reason is Reason.LIMIT else waits.text
     if trouble is not None:
         return trouble.text
     if waits is not None:
         return waits.text
     if line.last is None:
-        return "" if line.next_at else "it has not run yet"
+        return "" if line.every else "it starts only on demand"
     last = line.last
     return last.ended_reason or f"{last.records:,} records in {last.done:,} tasks"
 

@@ -30,6 +30,7 @@ LATE_SECONDS = 600.0  # and by this much in addition, since a run takes time
 DAY = 86_400.0  # for this many seconds, a rejected item of the inbox needs a look
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE)
 WORKING = (Reason.IMPORTING, Reason.WORKERS, Reason.LIMIT, Reason.IDLE, Reason.RETRY)
+OUTAGE = "does not answer: "  # in the text about an outage, which ends with the next probe at the earliest
 SAID = (Reason.PAUSED, Reason.OUTAGE)  # these have a line of their own
 
 
@@ -105,7 +106,7 @@ def troubles(
         if rejection.at > now - DAY:
             text = f"item {rejection.item} was rejected: {rejection.reason}; `crawlerd inbox` lists rejected items"
             yield Trouble(who="inbox", text=text, since=rejection.at, grave=False)
-    yield from _notes(reader, configured)
+    yield from _notes(reader, configured, refusals)
 
 
 def _configuration(in_force: InForce) -> Iterator[Trouble]:
@@ -137,7 +138,7 @@ def _accounts(waiting: Sequence[tuple[str, Waiting]]) -> Iterator[Trouble]:
 def _outage(outage: OutageReport) -> Trouble:
     who = f"account {outage.account}" if outage.account else outage.origin
     where = f"{outage.origin} " if outage.account else ""
-    text = f"{where}does not answer: {plain_error(outage.error)}"
+    text = f"{where}{OUTAGE}{plain_error(outage.error)}"
     return Trouble(who=who, text=text, since=outage.since, until=outage.next_at)
 
 
@@ -213,8 +214,11 @@ def _skipped_while_paused(reader: FrontierReader, pauses: Sequence[PauseNote]) -
     }
 
 
-def _notes(reader: FrontierReader, configured: Configured | None) -> Iterator[Trouble]:
-    """Remarks that need not be problems."""
+def _notes(reader: FrontierReader, configured: Configured | None, refusals: Mapping[str, str]) -> Iterator[Trouble]:
+    """Remarks that need not be problems.
+
+    refusals: imports that cannot start, which were reported.
+    """
     if configured is None:
         return
     if not any(each.every for each in configured.imports.values()):
@@ -222,7 +226,8 @@ def _notes(reader: FrontierReader, configured: Configured | None) -> Iterator[Tr
     known = reader.known_imports(MOST_LOOKED)
     if len(known) < MOST_LOOKED:
         gone = [name for name in known if name not in configured.imports]
-        fresh = sorted(set(configured.imports).difference(known))
+        scheduled = {name for name, each in configured.imports.items() if each.every}
+        fresh = sorted(scheduled.difference(known, refusals))
         runs_not = "has not run yet" if len(fresh) == 1 else "have not run yet"
         for names, text in ((gone, "not configured any more"), (fresh, runs_not)):
             if names:

@@ -76,7 +76,7 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
         ended = f"{name} has ended: {run.state}" + (f", {_time(run.ended_at, now)}" if run.ended_at else "")
         ended += f", {run.ended_reason}" if run.ended_reason else ""
         letters = counted(run.dead, "dead letter") + (killing(reader, run.id) if run.dead else "")
-        dead = f": {letters}, see `crawlerd dead list --import {run.import_name}`" if run.dead else ""
+        dead = f"; {letters}: `crawlerd dead list --import {run.import_name}`" if run.dead else ""
         ended = f"{ended}{dead}. None of its tasks is under way."
         if note := _import_pause(reader, run.import_name):
             waits = [note.waiting(subject)]
@@ -147,7 +147,7 @@ def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> W
     if letter:
         after = f"after {counted(letter.attempts, 'attempt')}: {plain_error(letter.error)}"
         told = f"task {number} of run {letter.run} is a dead letter {after}."
-        cure = f"See `crawlerd dead show {number}`, then `crawlerd dead retry {number}`."
+        cure = f"To see why: `crawlerd dead show {number}`; to retry it: `crawlerd dead retry {number}`."
         return Why(subject=f"task {number}", sentences=[told, cure])
     task = reader.task(number)
     if task is None:

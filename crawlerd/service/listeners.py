@@ -62,7 +62,7 @@ class Listeners:
     described: str
 
     def __init__(self, engine: Engine, notifier: Notifier) -> None:
-        self._daemon, self._metrics = engine.settings.daemon, Metrics(engine)
+        self._daemon, self._metrics, self._insight = engine.settings.daemon, Metrics(engine), engine.insight
         streams = Streams()
         self._callers = Callers(lambda: engine.settings.daemon)
         self._closing = threading.Event()
@@ -91,6 +91,7 @@ class Listeners:
             self._later = threading.Thread(target=self._listen_later, name="listen", daemon=True)
         else:
             self._serve(metrics)
+            self._insight.listening = metrics.url.removeprefix("http://")
             self.described = f"{metrics.url}/metrics"
         self._serve(_commands(self._daemon))
 
@@ -117,6 +118,7 @@ class Listeners:
             with contextlib.suppress(OSError):
                 metrics = self._bind()
                 self._serve(metrics)
+                self._insight.listening = metrics.url.removeprefix("http://")
                 log.warning("listening on %s/metrics now", metrics.url)
                 return
 

@@ -84,5 +84,5 @@ def test_a_task_that_always_fails_is_named(api: RestApi, install: Callable[..., 
     assert here.run("import", "nightly", "--no-wait").code == 0
     until(lambda: here.states() == ["completed with dead letters"])
     assert "import nightly: 1 dead letter of run 1: `crawlerd dead list --import nightly`" in said(here, "status")
-    assert "1 dead letter, see `crawlerd dead list --import nightly`" in said(here, "why", "nightly")
+    assert "1 dead letter: `crawlerd dead list --import nightly`" in said(here, "why", "nightly")
     assert "HTTP 500" in said(here, "dead", "list", "--import", "nightly")

@@ -87,7 +87,7 @@ def older(text: str) -> str | None:
 def test_one_group_is_retried_by_its_filter_and_one_is_back_where_one_was(world: World) -> None:
     bury(world, "acme", *["Permanent: HTTP 404: no charge 'ch_1'"] * 3, "Denied: HTTP 403: not yours")
     text = world.get("/dead?import=acme").text
-    assert "4 dead letters, of 2 kinds of failure; 3 of them: Permanent: HTTP 404: no charge *" in text
+    assert "4 dead letters, of 2 kinds of failure; 3 of them: HTTP 404: no charge *" in text
     retry = next(link for link in links(text, "/dead/retry") if "group=" in link)
     asked = world.get(retry)
     assert "Retry 3 dead letters?" in asked.text
@@ -241,6 +241,17 @@ def test_an_account_says_who_has_paused_it_and_what_limits_it(world: World) -> N
     world.answer = world.answer._replace(body=b"[]")
     assert world.post("/resume/bucket/acme%2Fpages", {"back": "/accounts/acme"}).status == 303
     assert world.asked[0][:2] == ("DELETE", "/api/v1/pauses/bucket/acme%2Fpages")
+
+
+def test_the_configuration_is_reloaded_where_a_key_is_refused(world: World) -> None:
+    wait(world, "acme", Reason.QUOTA)
+    world.frontier.refuse(world.frontier.account("acme", "shop"), "HTTP 401", world.now)
+    text = world.get("/accounts/acme").text
+    assert 'then <a href="/about">reload the configuration</a>' in text
+    assert "`" not in text
+    assert 'action="/about/reload"' in text
+    world.may = False
+    assert 'action="/about/reload"' not in world.get("/accounts/acme").text
 
 
 def test_an_account_is_paused_with_a_reason_and_for_a_time(world: World) -> None:

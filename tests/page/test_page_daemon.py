@@ -55,6 +55,7 @@ def test_an_import_is_started_by_a_form_and_watched_moving(install: Callable[...
         daemon = here.start("run")
         address = daemon.says(r"http://([^/\s]+)/metrics")[1]
         assert "never ran" in ask(address, "GET", "/")[2]
+        assert f"<dt>Listens on</dt><dd>{address}</dd>" in ask(address, "GET", "/about")[2]
         status, target, _ = ask(address, "POST", "/imports/acme/run", {"back": "/?q=ac", "key": "once"})
         assert (status, target[:12]) == (303, "/?q=ac&note=")
         assert ask(address, "POST", "/imports/acme/run", {"back": "/", "key": "once"})[0] == 303  # a double click

@@ -12,7 +12,8 @@ from test_page_screens import HOSTILE, Looked
 
 from crawlerd.core.configuration import ImportSpec
 from crawlerd.core.outcome import Bury, Complete
-from crawlerd.frontier.contract import Settled
+from crawlerd.core.pauses import PauseNote
+from crawlerd.frontier.contract import OutageNote, Settled
 from crawlerd.frontier.letter_filter import ALL
 from crawlerd.frontier.reports import Act, OperationReport
 from crawlerd.operations.history import MINUTES, SECONDS, History
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from conftest import World
 
     from crawlerd.core.outcome import Outcome
+    from crawlerd.core.pauses import Pausable
 
 
 def words(text: str) -> str:
@@ -129,6 +131,92 @@ def test_imports_that_need_a_look_are_first_and_a_filter_keeps_what_it_says(worl
     assert "No import matches this filter." in world.get("/?q=nobody").text
 
 
+def test_reasons_that_the_overview_leaves_out_are_one_click_away(world: World) -> None:
+    for number in range(12):
+        configure(world, f"acme-{number}")
+        end(world, world.run(f"acme-{number}"), Bury("HTTP 500"))
+    named = re.compile(r"<li>import <a [^>]+>(acme-\d+)")
+    text = world.get("/").text
+    assert len(named.findall(text)) == 8
+    (target,) = re.findall(r'<li><a href="([^"]+)">5 more</a>', text)
+    whole = world.get(target).text
+    assert len(set(named.findall(whole))) == 12
+    assert "nothing is scheduled" in whole
+    assert " more</a>" not in whole
+
+
+@pytest.mark.parametrize(("kind", "button"), [("import", "Resume"), ("account", "Resume account")])
+def test_what_was_paused_is_what_is_resumed(world: World, kind: Pausable, button: str) -> None:
+    """An import whose account is paused is not paused itself."""
+    configure(world, "acme")
+    world.run("acme")
+    world.frontier.pause(PauseNote(kind=kind, name="acme", reason="they move", by="eva", since=world.now))
+    for path in ("/", "/imports", "/imports/acme"):
+        text = world.get(path).text
+        assert re.findall(r'action="(/resume/[^"]*)"', text) == [f"/resume/{kind}/acme"], path
+        assert "acme ‖ paused" in words(text), path
+        assert f">{button}" in text, path
+
+
+def test_an_import_that_cannot_start_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(world, "acme")
+    end(world, world.run("umbrella"), Complete())
+    monkeypatch.setattr(world.insight, "refusals", lambda: {"acme": "sinks.warehouse: cannot write"})
+    assert "It cannot start: sinks.warehouse: cannot write." in words(world.get("/imports/acme").text)
+
+
+def test_the_state_of_the_last_run_is_a_sentence(world: World) -> None:
+    configure(world, "acme")
+    run = world.run("acme")
+    end(world, run, Bury("Permanent: HTTP 500"))
+    text = words(world.get("/imports/acme").text)
+    assert f"The last run, {run}, has failed: 0 records." in text
+    assert f"run {run} of import acme has ended: failed" in text
+    assert "1 dead letter: look at them" in text
+    assert "Permanent" not in text
+
+
+def test_nobody_says_that_an_outage_ends_with_the_next_probe(world: World) -> None:
+    configure(world, "acme")
+    world.run("acme")
+    origin = "https://api.example"
+    note = OutageNote(origin, 0, world.now - 60, world.now + 300, 160.0, "connection refused")
+    world.frontier.commit([], now=world.now, outages={(origin, 0): note})
+    text = words(world.get("/").text)
+    assert re.search(
+        rf"{origin}: does not answer: connection refused, since [\d:]+ ; the next probe is sent in \d", text
+    )
+    assert "it goes on" not in text
+
+
+def test_what_needs_no_look_is_set_apart(world: World) -> None:
+    """So that as many reasons as need a look follow the sentence that counts them."""
+    configure(world, "acme")
+    end(world, world.run("acme"), Bury("HTTP 500"))
+    said = re.findall(r"<ul>(.*?)</ul>", world.get("/").text.split('id="verdict"')[1].split("</section>")[0], re.DOTALL)
+    look, note = map(words, said)
+    assert look.startswith("import acme : 1 dead letter of run 1: look at them")
+    assert note == "crawlerd: nothing is scheduled: no import has a schedule"
+
+
+def test_before_a_run_has_ended_no_duration_is_made_up(world: World) -> None:
+    configure(world, "acme")
+    world.run("acme")
+    text = words(world.get("/imports/acme").text)
+    assert "none has ended yet" in text
+    assert "0 ms at most" not in text
+
+
+def test_an_import_on_demand_that_never_ran_is_no_reason_to_look(world: World) -> None:
+    configure(world, "acme")
+    configure(world, "umbrella")
+    end(world, world.run("acme"), Complete())
+    text = words(world.get("/").text)
+    assert "umbrella ○ never ran" in text
+    assert "it starts only on demand" in text
+    assert "not run yet" not in text
+
+
 def test_every_live_screen_has_parts_and_no_two_of_one_name(world: World) -> None:
     configure(world, "acme")
     run = world.run("acme")
@@ -145,7 +233,8 @@ def test_every_live_screen_has_parts_and_no_two_of_one_name(world: World) -> Non
             assert len(names) == len(set(names))
             for name in names:
                 assert text.count(f'id="{name}"') == 1, (path, name)
-            assert 'hx-sse:connect="/live?at=' in text
+            assert 'id="stream" data-from="/live?at=' in text
+            assert "hx-sse:connect" not in text  # which htmx may see before its extension is there
 
 
 def test_rates_are_of_what_was_counted_in_between() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from crawlerd.service.page import page_texts
+
+if TYPE_CHECKING:
+    from crawlerd.frontier.reports import RunReport
 
 NOW = 1_700_000_000.0
 
@@ -59,3 +64,18 @@ def test_a_megabyte_is_cut() -> None:
 def test_a_state_is_a_word_and_a_sign() -> None:
     assert page_texts.sign("refused") == '<span class="s bad"><i aria-hidden="true">✕</i> key refused</span>'
     assert "&lt;b&gt;" in page_texts.sign("<b>")
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({"ended_reason": "its sink is gone", "full_reason": "no run of it has ended clean yet"}, "its sink is gone"),
+        ({"state": "failed", "dead": 2, "full_reason": "first"}, "no task of it has succeeded; see its 2 dead letters"),
+        ({"full_reason": "no run of it has ended clean yet"}, "full: no run of it has ended clean yet"),
+        ({"full": False}, "incremental"),
+        ({"full": False, "ad_hoc": "streams orders"}, "incremental: streams orders"),
+    ],
+)
+def test_why_a_run_was_full_is_never_read_as_why_it_failed(facts: dict[str, Any], text: str) -> None:
+    run = {"state": "completed", "dead": 0, "full": True, "ended_reason": None, "full_reason": None, "ad_hoc": None}
+    assert page_texts.remark(cast("RunReport", SimpleNamespace(**run | facts))) == text

@@ -60,7 +60,7 @@ def context_of(found: Account) -> Shown:
         f"{found.name}: {reason}",
         {
             "account": found,
-            "verdict": f"{found.waits.text[:1].upper()}{found.waits.text[1:]}",
+            "verdict": _sentence(found.waits.text),
             "tone": "bad" if reason in GRAVE else "warn" if reason in SLOW else "good",
             "is_paused": ("account", found.name) in own,
             "paused_buckets": {name.removeprefix(f"{found.name}/") for kind, name in own if kind == "bucket"},
@@ -90,6 +90,11 @@ def limit_rows(
         for name in sorted(names, key=lambda name: (name != "", name != EACH, name))
     ]
     return [row for row in rows if row.told or row.lowered or row.rate or row.concurrency]
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with the address of an API."""
+    return text if "://" in text.split(" ", 1)[0] else f"{text[:1].upper()}{text[1:]}"
 
 
 def _learned(text: msgspec.Raw) -> Learned:

@@ -20,11 +20,11 @@ GRAVE = (Reason.REFUSED, Reason.OUTAGE, Reason.SINK, Reason.STORE)  # reasons fo
 SLOW = (Reason.PAUSED, Reason.QUOTA, Reason.THROTTLED)
 # What to do about a reason.
 CURES = {
-    Reason.REFUSED: "Replace the refused key by a working one, then reload on About, or test the account.",
+    Reason.REFUSED: "Replace the refused key with a working one, then reload the configuration on the account's page.",
     Reason.OUTAGE: "Their APIs do not answer; single requests check whether they answer again.",
     Reason.THROTTLED: "Their APIs have asked to wait; nothing is lost, and no attempt is used.",
     Reason.QUOTA: "They continue when the window of their quota has moved on.",
-    Reason.PAUSED: "People have paused them, see each one; resume them when the reason is gone.",
+    Reason.PAUSED: "People have paused them: see each one for who and why, and resume it when the reason is gone.",
     Reason.SINK: "Their records cannot be written: see Overview.",
     Reason.STORE: "The queue cannot be written: see Overview.",
 }

@@ -54,12 +54,12 @@ def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[
     kinds: the class of each bar, such as "ok".
     titles: the text of each bar on hovering.
     label: what the chart shows.
-    top: the greatest value, as text.
+    top: a text about the greatest value.
     """
     most = max((value for value in values if value is not None), default=0.0) or 1.0
     step = WIDTH / max(len(values), 20)
     parts = [
-        Markup('<path class="grid" d="M0 {}H{}"/><text x="4" y="15">{} at most</text>').format(BOTTOM, WIDTH, top),
+        Markup('<path class="grid" d="M0 {}H{}"/><text x="4" y="15">{}</text>').format(BOTTOM, WIDTH, top),
         Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 3),
     ]
     for place, (value, kind, title) in enumerate(zip(values, kinds, titles, strict=True)):

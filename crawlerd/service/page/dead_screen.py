@@ -90,9 +90,10 @@ def how_many(count: LetterCount) -> str:
 
 
 def failure(group: DeadGroup) -> str:
-    """A failure as text, such as "Permanent: HTTP 404: no such charge: *"."""
+    """A failure as text, such as "HTTP 404: no such charge: *"."""
+    name = "" if group.error_class in ("Permanent", "Transient") else group.error_class
     status = None if group.status is None else f"HTTP {group.status}"
-    return ": ".join(part for part in (group.error_class, status, group.message) if part) or "no error text"
+    return ": ".join(part for part in (name, status, group.message) if part) or "no error text"
 
 
 def _has_groups(which: LetterFilter) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from crawlerd.core.wording import counted
 from crawlerd.operations import run_history, sync_points
 from crawlerd.operations.overview import import_row
 from crawlerd.operations.problem import Unknown
@@ -13,6 +14,7 @@ from crawlerd.operations.why import why
 from crawlerd.service.page import page_texts
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.overview_screen import STRIP
+from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 STARTS, RUNS, GROUPS, POINTS = 5, 30, 20, 100
 GRAVE = ("refused", "sink", "store", "outage")
+ENDS = {"completed with dead letters": "ended with dead letters", "failed": "has failed", "cancelled": "was cancelled"}
 
 
 def import_(asked: Asked) -> Shown:
@@ -44,7 +47,7 @@ def import_(asked: Asked) -> Shown:
     plan = schedules(asked.settings.imports, reader, now, names=[name], count=STARTS)[0] if spec else None
     points = sync_points.show(asked.settings, reader, name) if spec else None
     groups = reader.dead_groups(import_name=name, limit=GROUPS) if reader else []
-    return context_of(row, spec, told, plan, points, runs, groups)
+    return context_of(row, spec, told, plan, points, runs, groups, paused(asked, [row])[name])
 
 
 def context_of(
@@ -55,8 +58,12 @@ def context_of(
     points: SyncPoints | None,
     runs: Sequence[RunReport],
     groups: Sequence[DeadGroup],
+    pause: tuple[str, str] | None = None,
 ) -> Shown:
-    """spec: None for an import that is no longer configured."""
+    """
+    spec: None for an import that is no longer configured.
+    pause: what to resume; see `paused`.
+    """
     name = row.line.name
     shown = [each for each in runs if each.ended_at is not None or each.state == "running"][::-1]
     durations = [run.ended_at - run.started_at for run in shown if run.ended_at]
@@ -67,7 +74,7 @@ def context_of(
         {
             "row": row,
             "name": name,
-            "paused": row.state == "paused",
+            "paused": pause if row.state == "paused" else None,
             "tone": "bad"
             if row.state in ("failed", "held up", *GRAVE)
             else "warn"
@@ -82,8 +89,8 @@ def context_of(
             "sink": points.sink if points else None,
             "runs": runs[:10],
             "durations": [(run.ended_at - run.started_at) if run.ended_at else None for run in shown],
-            "longest": page_texts.duration(max(durations, default=0.0)),
-            "most": page_texts.number(max((run.records for run in shown), default=0)),
+            "longest": f"{page_texts.duration(max(durations))} at most" if durations else "none has ended yet",
+            "most": f"{page_texts.number(max((run.records for run in shown), default=0))} at most",
             "records": [float(run.records) for run in shown],
             "kinds": [STRIP.get(run.state, "bad") for run in shown],
             "took": [f"run {run.id}: {run.state}, {_took(run)}" for run in shown],
@@ -96,13 +103,15 @@ def context_of(
 
 def sentence(row: ImportRow, plan: ScheduleReport | None) -> str:
     last = row.line.last
+    if row.line.refusal:
+        return f"It cannot start: {row.line.refusal}."
     if last is None:
         when = f"It starts {plan.words}." if plan and plan.schedule else "It starts only on demand."
         return f"It has not run yet. {when}"
     if row.done is not None:
         return f"Run {last.id} is under way: {row.done:.0%} of the tasks known so far are done."
-    end = "is complete" if last.complete else f"is {last.state}"
-    return f"The last run, {last.id}, {end}: {last.records:,} records."
+    end = "is complete" if last.complete else ENDS.get(last.state, "is not complete")
+    return f"The last run, {last.id}, {end}: {counted(last.records, 'record')}."
 
 
 def facts(spec: ImportSpec) -> list[tuple[str, str]]:

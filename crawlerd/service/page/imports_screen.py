@@ -8,6 +8,7 @@ from crawlerd.operations import import_facts
 from crawlerd.operations.overview import import_row
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.overview_screen import strip
+from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
     from crawlerd.operations.overview import ImportRow
@@ -24,16 +25,24 @@ def imports(asked: Asked) -> Shown:
     names = [line.name for line in found.imports if line.name.startswith(prefix)]
     next_ = found.next if len(names) == len(found.imports) else None
     rows = [import_row(asked.reader, asked.live, asked.settings, name, asked.now) for name in names]
-    return context_of(rows, next_, prefix, first=not after)
+    return context_of(rows, paused(asked, rows), next_, prefix, first=not after)
 
 
-def context_of(rows: list[ImportRow], next_: str | None, prefix: str, *, first: bool) -> Shown:
+def context_of(
+    rows: list[ImportRow],
+    pauses: dict[str, tuple[str, str] | None],
+    next_: str | None,
+    prefix: str,
+    *,
+    first: bool,
+) -> Shown:
     """next_: the name after which the next page begins."""
     return Shown(
         "imports",
         f"Imports {prefix}…" if prefix else "Imports",
         {
             "rows": rows,
+            "paused": pauses,
             "strips": {row.line.name: strip(row) for row in rows},
             "next": next_,
             "first": first,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from crawlerd.operations.history import SECONDS
@@ -9,11 +10,13 @@ from crawlerd.operations.overview import ImportRow, OverviewReport, overview_rep
 from crawlerd.operations.pulse import pulse
 from crawlerd.operations.status_report import StatusReport, status_report
 from crawlerd.operations.top_report import nothing_yet
+from crawlerd.operations.troubles import OUTAGE
 from crawlerd.service.page import first_lines
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from crawlerd.frontier.reports import DeadGroup
     from crawlerd.operations.history import History
@@ -51,7 +54,8 @@ def overview(asked: Asked) -> Shown:
     )
     report = overview_report(asked.reader, live, settings, status, asked.now)
     groups = asked.reader.dead_groups(limit=MOST_GROUPS + 1, newest=True) if status.dead else []
-    return context_of(status, report, measured, asked.history, groups, list(settings.imports), asked.query)
+    pauses = paused(asked, report.rows)
+    return context_of(status, report, measured, asked.history, groups, list(settings.imports), asked.query, pauses)
 
 
 def context_of(
@@ -62,13 +66,17 @@ def context_of(
     groups: list[DeadGroup],
     configured: list[str],
     query: dict[str, str],
+    pauses: Mapping[str, tuple[str, str] | None] = MappingProxyType({}),
 ) -> Shown:
-    """report: None while nothing has been imported."""
+    """
+    report: None while nothing has been imported.
+    pauses: what to resume, by import.
+    """
     grave = [each for each in status.troubles if each.grave]
     noted = [each for each in status.troubles if not each.grave]
     wanted = query.get("q", "").strip().lower()
     rows = [row for row in report.rows if _matches(row, wanted)] if report else []
-    look = len(grave)
+    look, whole = len(grave), query.get("reasons") == "all"
     return Shown(
         "overview",
         f"{look} need a look" if look > 1 else "1 needs a look" if look else "Overview",
@@ -77,8 +85,8 @@ def context_of(
             "report": report,
             "tone": _tone(status, grave),
             "sentence": report.verdict if report else "Nothing has been imported yet.",
-            "reasons": reasons(grave + noted),
-            "more_reasons": max(0, len(status.troubles) - MOST_REASONS),
+            "reasons": reasons((grave + noted)[: None if whole else MOST_REASONS]),
+            "more_reasons": 0 if whole else max(0, len(status.troubles) - MOST_REASONS),
             "activity": measured,
             "used": used(measured),
             "stages": [(STAGES[stage], share) for stage, share in measured.stages.items()],
@@ -88,6 +96,7 @@ def context_of(
             "permitted": history.seconds("permitted"),
             "table": by_minute(history),
             "rows": rows,
+            "paused": pauses,
             "strips": {row.line.name: strip(row) for row in rows},
             "query": {"q": wanted},
             "configured": configured,
@@ -97,12 +106,12 @@ def context_of(
     )
 
 
-def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble]]:
-    """Each trouble with links to its subjects: a path ("" for no link) and a text."""
+def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str]]:
+    """Each trouble with links to its subjects, as paths and texts, and with words for what happens at its `until`."""
     found = []
-    for trouble in list(troubles)[:MOST_REASONS]:
+    for trouble in troubles:
         about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
-        found.append((about, trouble))
+        found.append((about, trouble, "the next probe is sent" if OUTAGE in trouble.text else "it goes on"))
     return found
 
 

@@ -11,9 +11,12 @@ from markupsafe import Markup
 
 from crawlerd.core.reasons import Reason
 from crawlerd.core.redaction import shown
+from crawlerd.core.wording import counted
 
 if TYPE_CHECKING:
     from datetime import tzinfo
+
+    from crawlerd.frontier.reports import RunReport
 
 MOST_TEXT = 400  # characters of a text, unless a template asks for more
 MOST_BLOCK = 20_000  # characters of a text of several lines
@@ -193,3 +196,13 @@ def segment(name: str) -> str:
 
 def _at(seconds: float, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(min(max(seconds, 0.0), 253_402_000_000.0), UTC).astimezone(zone)
+
+
+def remark(run: RunReport) -> str:
+    """Why a run ended as it did, or else what it reads and why."""
+    if run.ended_reason:
+        return run.ended_reason
+    if run.state == "failed":
+        return f"no task of it has succeeded; see its {counted(run.dead, 'dead letter')}" if run.dead else ""
+    kind = "full" if run.full else "incremental"
+    return ": ".join(part for part in (kind, run.ad_hoc or run.full_reason) if part)

@@ -14,8 +14,9 @@ from crawlerd.service.page.page_forms import Form, local
 from crawlerd.service.page.page_texts import segment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from crawlerd.operations.overview import ImportRow
     from crawlerd.service.page.asked import Asked
 
 WHAT = {
@@ -24,6 +25,16 @@ WHAT = {
     "bucket": "No more tasks of this bucket start; the rest of the account continues",
     "source": "No more tasks of any of its accounts start",
 }
+
+
+def paused(asked: Asked, rows: Iterable[ImportRow]) -> dict[str, tuple[str, str] | None]:
+    """What to resume for each import, as the kind and the name: the import itself or its account; None for neither."""
+    notes = {(note.kind, note.name) for note in asked.reader.pauses()} if asked.reader else set()
+    found: dict[str, tuple[str, str] | None] = {}
+    for row in rows:
+        subjects: list[tuple[Pausable, str]] = [("import", row.line.name), ("account", row.line.account or "")]
+        found[row.line.name] = next((each for each in subjects if each in notes), None)
+    return found
 
 
 def pause(asked: Asked) -> Shown:

@@ -35,11 +35,14 @@ FILES = {  # by the name that browsers request
 
 
 COMMANDS = (  # commands that the page can do itself: the path of a link and its words
+    (re.compile(r"crawlerd (reload)"), "/about", "reload the configuration"),
     (re.compile(r"crawlerd dead list --import (\S+)"), "/dead?import=", "look at them"),
     (re.compile(r"crawlerd dead show (\d+)"), "/dead/", "look at it"),
     (re.compile(r"crawlerd run show (\d+)"), "/runs/", "look at the run"),
     (re.compile(r"crawlerd accounts (?:show|test) (\S+)"), "/accounts/", "look at the account"),
-    (re.compile(r"crawlerd (?:import|resume import|why) (\S+)"), "/imports/", "see the import"),
+    (re.compile(r"crawlerd resume import (\S+)"), "/imports/", "resume the import"),
+    (re.compile(r"crawlerd resume account (\S+)"), "/accounts/", "resume the account"),
+    (re.compile(r"crawlerd (?:import|why) (\S+)"), "/imports/", "see the import"),
 )
 
 
@@ -81,6 +84,7 @@ def environment() -> Environment:
         segment=page_texts.segment,
         told=_told,
         digest=page_texts.digest,
+        remark=page_texts.remark,
         counted=counted,
         error=plain_error,
     )
@@ -140,7 +144,8 @@ def _told(context: Context, text: str) -> Markup:
 def _command(context: Context, command: str) -> Markup:
     for form, path, words in COMMANDS:
         if found := form.fullmatch(command):
-            target = f"{context['root']}{path}{page_texts.segment(found[1])}"
+            subject = page_texts.segment(found[1]) if path.endswith(("/", "=")) else ""
+            target = f"{context['root']}{path}{subject}"
             return Markup('<a href="{}">{}</a>').format(target, words)
     return Markup("<code>{}</code>").format(command)
 

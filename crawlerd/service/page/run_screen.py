@@ -90,7 +90,11 @@ def sentence(found: RunDetail, rate: float | None, limit: float | None, now: flo
     if found.end:
         parts.append(f"about {page_texts.duration(found.end.seconds)} left")
     waits = next(iter(found.waits.waits), None)
-    if waits and waits.reason not in (Reason.IMPORTING, Reason.IDLE):
+    if not found.end and (waits is None or waits.reason in MOVING):
+        parts.append("it is too early to say when it ends")
+    if waits and waits.reason is Reason.LIMIT:
+        parts.append(f"at the limit of {waits.who}")
+    elif waits and waits.reason not in (Reason.IMPORTING, Reason.IDLE):
         parts.append(f"{waits.who}: {plain_error(waits.text)}")
     if rate is not None and limit:
         parts.append(f"{page_texts.rate(rate)} of {page_texts.rate(limit)} requests/s")

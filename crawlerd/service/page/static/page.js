@@ -1,6 +1,13 @@
 // Keys, and what waits for the pointer. Without this file every page reads and every action works.
 (() => {
   const typing = (at) => at.matches("input, select, textarea") || at.isContentEditable
+  // htmx looks at the page in a timer of its own, which may be before the extension for streams was loaded.
+  setTimeout(() => {
+    const stream = document.getElementById("stream")
+    if (!stream) return
+    stream.setAttribute("hx-sse:connect", stream.dataset.from)
+    htmx.process(stream)
+  })
   let held, top, heights = []
   // Nothing moves under the pointer or the focus; the server sends it again later.
   document.addEventListener("htmx:before:swap", (event) => {
