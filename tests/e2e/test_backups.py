@@ -244,7 +244,7 @@ def test_nothing_is_put_in_the_place_of_anything(kept: Installation) -> None:
     back_up(settings, copy, now=0.0)
     with pytest.raises(FrontierError, match="copy exists already: choose another name"):
         back_up(settings, copy, now=0.0)
-    with pytest.raises(FrontierError, match=r"frontier\.db is there already"):
+    with pytest.raises(FrontierError, match=r"frontier\.db exists"):
         put_back(settings, copy)
     kept.config["imports"] = {}
     daemon = kept.start("run")

@@ -171,22 +171,29 @@ class Connection:
             try:
                 cursor = psycopg.RawCursor(self.session)
                 return Result(cursor.execute(text, values, prepare=True), returns=returns)
-            except psycopg.OperationalError as error:
+            except psycopg.OperationalError:
                 again = self.reopen and not self._pipeline and (self.session.broken or self.session.closed)
                 if not again or time.monotonic() > until:
                     raise
-                log.debug("reading again: %s", error)
             self._reopen(until)
 
     def _reopen(self, until: float) -> None:
         assert self.reopen  # noqa: S101 - the caller has looked
+        trouble = ""
         while True:
             try:
-                return self.reopen()
-            except StorageFailed:
+                self.reopen()
+            except StorageFailed as error:
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.5)
+                if not trouble:
+                    log.error("%s; nothing is lost, trying again every second", error)
+                trouble = str(error)
+                time.sleep(1.0)
+            else:
+                if trouble:
+                    log.warning("recovered: %s", trouble)
+                return
 
 
 def schema() -> str:
