@@ -126,8 +126,9 @@ def frontier_backup(
 ) -> None:
     """Copy the current frontier into a file, whether the daemon runs or not."""
     from crawlerd.cli.results import FileWritten
-    from crawlerd.frontier import backup
+    from crawlerd.frontier import backup, note_backup
 
     with exit_codes():
         size = backup(state_directory(context), file, force=force)
+        note_backup(state_directory(context))
         confirm(FileWritten(file=str(file), bytes=size), f"{file}: {size / 1e6:,.1f} MB")

@@ -173,12 +173,16 @@ def backup(state_dir: Path, target: Path, *, force: bool = False) -> int:
         from crawlerd.frontier.postgresql.maintenance import refuse_backup
 
         refuse_backup(place)
-    from crawlerd.frontier.backup_note import note
     from crawlerd.frontier.sqlite import backup as copying
 
-    size = copying.backup(state_dir, target, force=force)
+    return copying.backup(state_dir, target, force=force)
+
+
+def note_backup(state_dir: Path) -> None:
+    """Notes that a backup was made now: of the frontier alone, or of all, once it is whole and checked."""
+    from crawlerd.frontier.backup_note import note
+
     note(state_dir)
-    return size
 
 
 def copy(state_dir: Path, *, to_server: bool) -> int:

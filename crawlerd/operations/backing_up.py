@@ -21,7 +21,7 @@ from crawlerd.core.errors import CrawlerdError, FrontierError, StorageFailed
 from crawlerd.core.version import __version__
 from crawlerd.files.folders import appearing
 from crawlerd.files.making import make_directory, new_file
-from crawlerd.frontier import backed_up, backup, check_file
+from crawlerd.frontier import backed_up, backup, check_file, note_backup
 from crawlerd.operations.backup_manifest import FRONTIER, NAME, Manifest, SavedSink, backups_in
 from crawlerd.sinks.saving import check_saved, save
 
@@ -73,6 +73,7 @@ def back_up(settings: Settings, target: Path, *, keep: int | None = None, now: f
             check_backup(part, manifest)
             with os.fdopen(new_file(part / NAME, 0o600), "wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        note_backup(settings.daemon.state_dir)
     return MadeBackup(
         path=str(path),
         bytes=sum(each.stat().st_size for each in path.rglob("*") if each.is_file()),

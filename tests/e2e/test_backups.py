@@ -18,7 +18,7 @@ from support.rest_api import RestApi
 
 from crawlerd.cli.context import read_settings
 from crawlerd.core.errors import FrontierError, FrontierRefused, SinkError
-from crawlerd.frontier import open_frontier
+from crawlerd.frontier import last_backup, open_frontier
 from crawlerd.frontier.lock import StateLock
 from crawlerd.operations import backing_up
 from crawlerd.operations.backing_up import back_up, check_backup
@@ -239,6 +239,21 @@ def test_a_timer_keeps_the_newest(kept: Installation) -> None:
         put_back(settings, folder)
 
 
+def test_only_a_backup_that_is_whole_counts_as_one(kept: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(kept.folder / "crawlerd.toml", secrets=False)
+
+    def fails(*_: object) -> None:
+        raise FrontierError("the sink's disk fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backing_up, "save", fails)
+        with pytest.raises(FrontierError, match="disk fails"):
+            back_up(settings, kept.folder / "half", now=0.0)
+    assert last_backup(settings.daemon.state_dir) is None
+    back_up(settings, kept.folder / "whole", now=0.0)
+    assert last_backup(settings.daemon.state_dir) is not None
+
+
 def test_nothing_is_put_in_the_place_of_anything(kept: Installation) -> None:
     settings, copy = read_settings(kept.folder / "crawlerd.toml", secrets=False), kept.folder / "copy"
     back_up(settings, copy, now=0.0)
@@ -255,7 +270,7 @@ def test_nothing_is_put_in_the_place_of_anything(kept: Installation) -> None:
     daemon.kill()
     shutil.rmtree(kept.state_dir)
     before = contents(kept.folder / "kept")
-    with pytest.raises(FrontierError, match=r"rows\.db, .*: there already"):
+    with pytest.raises(FrontierError, match=r"rows\.db, .*exist"):
         put_back(settings, copy)
     assert contents(kept.folder / "kept") == before
     for left in (kept.folder / "kept").glob("rows.db*"):
