@@ -104,11 +104,13 @@ def _act(
         if operation.ended_at is None:
             confirm(operation, f"operation {operation.id} has started: `crawlerd operations` shows its progress")
         elif operation.state == "done":
-            left = operation.seen - operation.done
+            left = operation.stayed
+            more = operation.done - operation.seen
             confirm(
                 operation,
                 _done(act, operation.done),
                 *([LEFT[act].format(agreeing(left, "letter", "stay"))] if left else []),
+                *([f"{more:,} of them did not match: they follow a group, and come back with it"] if more > 0 else []),
             )
         else:
             if modes.machine:

@@ -132,7 +132,7 @@ def _ask(found: Forgettable) -> None:
 
 def _done(forgot: Forgot) -> str:
     return (
-        f"forgotten: {counted(forgot.records, 'record')} and lines of databases, {counted(forgot.lines, 'line')} of "
-        f"files, {counted(forgot.dead_letters, 'dead letter')}, {counted(forgot.sync_points, 'sync point')}, "
-        f"{counted(forgot.texts, 'text')}"
+        f"forgotten: {counted(forgot.records, 'row')} of databases, {counted(forgot.lines, 'line')} of files, "
+        f"{counted(forgot.dead_letters, 'dead letter')}, {counted(forgot.sync_points, 'sync point')}, "
+        f"{counted(forgot.texts, 'text')} of reports"
     )

@@ -147,7 +147,8 @@ def with_rows(document: Mapping[str, Any], file: str, files: Files, packer: Pack
 def with_cells(
     kind: Kind, usual: Mapping[Any, Any], cells: Mapping[str, str], files: Files, document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A table made of settings as text, by key; "deliver.path" is the key `path` of the table `deliver`."""
+    """The table that these cells describe, as if it stood in the configuration. A cell is the text of a setting.
+    The cell "deliver.path" is the key `path` of the table `deliver`."""
     table = _table(kind, usual, cells)
     _type_options(table, files.options(kind, _source(kind, table, document)))
     return table

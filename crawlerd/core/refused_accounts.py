@@ -9,10 +9,10 @@ OF_OWNER = "waits for the check of the credentials of "  # followed by the accou
 _ENDS_BY_ITSELF = "Nothing needs to be done: the check is under way."
 _CONFIGURE = "Configure the account again, then `crawlerd reload`; or end its runs with `crawlerd run cancel ID`."
 _WORKED_ON = (
-    "Mend the key at the API, which is asked again every 5 minutes; "
+    "Correct the key at the API, which is asked again every 5 minutes; "
     "or put another key where the configuration reads it, then `crawlerd reload`."
 )
-_AT_REST = "Mend the key, then `crawlerd reload`, or `crawlerd import` where no daemon runs."
+_AT_REST = "Correct the key, then `crawlerd reload`, or `crawlerd import` where no daemon runs."
 
 
 def refusal_cure(refused: str, *, in_memory: bool) -> str:

@@ -28,7 +28,7 @@ class Fullness(NamedTuple):
     streams: Sequence[str]
 
 
-NOT_YET_CLEAN = "no run of it has ended clean yet"
+NOT_YET_CLEAN = "no earlier run of it has ended clean"
 NO_SYNC_POINTS = "its streams keep no sync points, so each run reads all of them"
 
 

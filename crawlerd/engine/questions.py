@@ -100,4 +100,4 @@ def question_of(source: Source, options: dict[str, object]) -> QuestionFacts:
         for task in tasks:
             if source.kinds[task.kind].cost and not task.account:
                 return QuestionFacts(task, stream, confirms=False)
-    raise Permanent(f"the source {source.name} has no request that could be made to try its accounts")
+    raise Permanent(f"the source {source.name} has no request that could test an account")

@@ -278,7 +278,8 @@ class AccountQueue:
             self.question.answers.append(answer)
 
     def forget(self, answer: Future[Outcome]) -> bool:
-        """The caller that waits for this answer gives up. Returns whether no caller waits any more."""
+        """Drops the answer of a caller that has given up. Returns whether this ends the question: it was not sent, and
+        no other caller waits for it."""
         question = self.question
         if question is None or answer not in question.answers:
             return False

@@ -138,8 +138,8 @@ class Reloads:
 
 @contextmanager
 def _giving_way() -> Iterator[None]:
-    """In this block, a computing thread gives the interpreter lock up sooner: the dispatcher needs the lock several
-    times for each lease."""
+    """In this block, a thread that computes gives up the interpreter lock sooner, so that the dispatcher, which needs
+    the lock several times for each lease, does not wait for the reload."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:

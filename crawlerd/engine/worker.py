@@ -199,8 +199,8 @@ class Worker:
                 self._outbox.add(result)
 
     def _send_ahead(self, result: Result, outcome: Complete, task: Task, account: str) -> Result:
-        """Sends an outcome that is too large for one message in portions, each when the one before is durable. Returns
-        the result to send at last."""
+        """Sends an outcome that is too large for one message in portions: each one after the one before is durable.
+        Returns the result with what is left of the outcome; the caller sends it."""
         if not task.run:  # a check of credentials, whose records and tasks are not used
             return msgspec.structs.replace(result, outcome=Complete(identity=outcome.identity))
         token = result.token

@@ -330,6 +330,12 @@ class OperationReport(msgspec.Struct, frozen=True, kw_only=True, rename={"which"
     # the number of the last letter handled
     last: int = 0
 
+    @property
+    def stayed(self) -> int:
+        """How many of the letters handled were not changed, or a few less: letters that come back with their group
+        count as changed, even if they did not match."""
+        return max(0, self.seen - self.done)
+
 
 class Act(msgspec.Struct, frozen=True):
     """What a person did: a line of the audit."""

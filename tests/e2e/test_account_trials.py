@@ -310,5 +310,5 @@ def test_an_account_that_only_receives_is_not_asked(install: Callable[..., Insta
     here.config["accounts"]["crm"] = {"source": "http", "base_url": api.url}
     done = here.run("config", "check", "--online")
     assert done.code == 0
-    assert "crm: the source http has no request that could be made to try its accounts" in done.stdout
+    assert "crm: the source http has no request that could test an account" in done.stdout
     assert api.requests == []

@@ -109,7 +109,7 @@ def test_the_first_run_of_all_may_be_one(install: Callable[..., Installation]) -
         daemon.finish() if not daemon.running else daemon.kill()
         assert len(numbers(here)["a"]) == 300
         (reason,) = here.select("SELECT why FROM run WHERE ad_hoc IS NULL")
-        assert reason == ("no run of it has ended clean yet",)
+        assert reason == ("no earlier run of it has ended clean",)
 
 
 def test_killed_and_resumed_by_a_plain_command_it_is_still_one(install: Callable[..., Installation]) -> None:

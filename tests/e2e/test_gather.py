@@ -236,6 +236,17 @@ def test_what_follows_groups_follows_them_once_though_workers_die(tree: Installa
     assert_grown(tree)
 
 
+def test_a_retry_of_one_letter_says_what_comes_back_with_it(tree: Installation) -> None:
+    (tree.folder / "broken").touch()
+    assert tree.run("import", "tree").code == 3
+    (tree.folder / "broken").unlink()
+    (number,) = (each["id"] for each in tree.run("dead", "list", "--json").json if "3.1" in each["payload"])
+    assert tree.run("dead", "retry", str(number)).stdout.splitlines() == [
+        "3 dead letters are ready again",
+        "2 of them did not match: they follow a group, and come back with it",
+    ]
+
+
 def test_what_follows_a_failed_group_waits_again_when_its_dead_letters_are_retried(tree: Installation) -> None:
     (tree.folder / "broken").touch()
     assert tree.run("import", "tree").code == 3

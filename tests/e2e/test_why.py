@@ -134,7 +134,7 @@ def test_a_refused_key_is_named(api: RestApi, install: Callable[..., Installatio
     here.start("run")
     said = reason(here, "account initech", "refused")
     assert "HTTP 401" in said
-    assert "Mend the key" in said
+    assert "Correct the key" in said
 
 
 def test_of_an_import_in_the_foreground_it_says_what_is_on_disk(

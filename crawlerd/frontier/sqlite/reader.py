@@ -22,8 +22,9 @@ class SqliteReader(SqlReader):
     @classmethod
     def open(cls, state_dir: Path) -> SqliteReader | None:
         """Opens a reader; None when there is no frontier yet. Raises FrontierRefused when the frontier is gone."""
-        database = connect_reader(state_dir / FILE_NAME, mark=state_dir / MARK_NAME)
-        return None if database is None else cls(database, state_dir)
+        path = state_dir / FILE_NAME
+        database = connect_reader(path, mark=state_dir / MARK_NAME)
+        return None if database is None else cls(database, path)
 
     def _errors(self) -> AbstractContextManager[None]:
         return storage_errors(self._path, self._db)

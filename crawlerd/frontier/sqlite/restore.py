@@ -111,16 +111,11 @@ def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
     """
     path = state_dir / FILE_NAME
     with StateLock(state_dir):
-        usable = None
-        with suppress(FrontierError):
-            usable = connect_reader(path, older=True)
-        if usable is not None:
-            usable.close()
-            if not force:
-                raise FrontierError(
-                    f"{path} is a usable frontier; without it, queued tasks, sync points and charged quotas are "
-                    "forgotten: use --force if that is what you want"
-                )
+        if not force and _usable(path):
+            raise FrontierError(
+                f"{path} is a usable frontier; without it, queued tasks, sync points and charged quotas are "
+                "forgotten: use --force if that is what you want"
+            )
         try:
             aside = _set_aside(path)
             (state_dir / MARK_NAME).unlink(missing_ok=True)
@@ -129,6 +124,18 @@ def begin_new(state_dir: Path, *, force: bool = False) -> Path | None:
         except OSError as error:
             raise FrontierError(f"cannot change {state_dir}: {error.strerror}") from None
     return aside
+
+
+def _usable(path: Path) -> bool:
+    """Whether there is a frontier without damage. Reads the whole file, since a damaged one can often be opened."""
+    try:
+        database = connect_reader(path, older=True)
+        if database is None:
+            return False
+        with closing(database), storage_errors(path, database):
+            return not damage_of(database, full=False)
+    except FrontierError:
+        return False
 
 
 def _set_aside(path: Path) -> Path | None:

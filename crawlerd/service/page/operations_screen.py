@@ -56,7 +56,6 @@ def operation(asked: Asked) -> Shown:
 
 
 def context_of_one(found: OperationReport) -> Shown:
-    stayed = found.seen - found.done
     return Shown(
         "operation",
         f"Operation {found.id}: {found.state}",
@@ -64,7 +63,7 @@ def context_of_one(found: OperationReport) -> Shown:
             "operation": found,
             "verdict": sentence(found),
             "tone": "bad" if found.state == "failed" else "warn" if found.error else "good",
-            "stayed": f"{number(stayed)} {STAYED[found.act]}" if stayed and found.ended_at else "",
+            "stayed": f"{number(found.stayed)} {STAYED[found.act]}" if found.stayed and found.ended_at else "",
             "query": query_of(found.which),
         },
         json=f"/operations/{found.id}",

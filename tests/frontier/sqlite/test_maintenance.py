@@ -17,7 +17,7 @@ from support.small_disks import fill as fill_disk
 from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierTooNew, StorageFailed
 from crawlerd.core.outcome import Batch, Bury, Complete, Outcome, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier import open_frontier, restore
+from crawlerd.frontier import begin_new, open_frontier, open_reader, restore
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.sql.invariants import EXAMPLES, INVARIANTS
@@ -340,7 +340,8 @@ def test_an_index_that_lies_is_found_by_the_full_check(frontier: Frontier) -> No
     assert "the file is damaged: row 1 missing from index run_import" in found
 
 
-def test_a_torn_file_is_found(var: Path) -> None:
+def torn(var: Path) -> Path:
+    """A frontier that can be opened, although many of its pages are damaged."""
     frontier = open_frontier(var, now=NOW)
     frontier.start_run(
         "shop", frontier.account("acme", "shop"), [page(n, length=500) for n in range(300)], full=True, now=NOW
@@ -351,9 +352,35 @@ def test_a_torn_file_is_found(var: Path) -> None:
         for number in range(roots + 1, frontier.path.stat().st_size // 4096, 10):
             file.seek(number * 4096)
             file.write(b"\x0b" * 4096)
-    found = check(frontier.path)
+    return frontier.path
+
+
+def test_a_torn_file_is_found(var: Path) -> None:
+    found = check(torn(var))
     assert found
     assert all(line.startswith("the file is damaged: ") for line in found)
+
+
+def test_a_torn_file_can_be_set_aside_without_force(var: Path) -> None:
+    path = torn(var)
+    assert begin_new(var) == path.with_name(f"{FILE_NAME}.replaced")
+    open_frontier(var, now=NOW).close()
+    with pytest.raises(FrontierError, match=f"{path} is a usable frontier"):
+        begin_new(var)
+
+
+def test_a_reader_of_a_torn_file_names_it_and_what_to_do(var: Path) -> None:
+    path = torn(var)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\x0b" * (path.stat().st_size - 4096))
+    reader = open_reader(var)
+    assert reader is not None
+    with (
+        closing(reader),
+        pytest.raises(FrontierError, match=f"{path} is not a usable database .*crawlerd frontier restore"),
+    ):
+        reader.status()
 
 
 def test_what_is_no_frontier_is_named(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_parts_of_an_account_are_counted_and_doubted_by_themselves(rig: Rig) -> 
     ("asked", "cursors", "said", "doubted", "news", "expected"),
     [
         (True, {"a": "1"}, [("old", [])], {"a"}, "new sink", Fullness(True, None, ["a", "b"])),
-        (False, {}, [], (), None, Fullness(True, "no run of it has ended clean yet", ["a", "b"])),
+        (False, {}, [], (), None, Fullness(True, "no earlier run of it has ended clean", ["a", "b"])),
         (False, {}, [], (), "new sink", Fullness(True, "new sink", ["a", "b"])),
         (False, {"a": "1"}, [], (), "new sink", Fullness(False, None, [])),
         (False, {"a": "1"}, [("too old", ["b"])], (), None, Fullness(False, "b: too old", ["b"])),

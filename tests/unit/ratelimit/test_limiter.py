@@ -262,6 +262,16 @@ def test_throttling_never_frees_what_a_window_holds() -> None:
     assert of.free_at(100.0) == 100.0 + 10 * MARGIN
 
 
+def test_it_says_whether_its_pace_is_configured_or_learned() -> None:
+    of = limiter("1/second")
+    of.start(Stamp(100.0))
+    assert not any("learned" in hold.text for hold in of.holds(100.0))
+    of = limiter("40/second", learned=Learned(0.375))
+    of.start(Stamp(100.0))
+    (hold,) = of.holds(100.0)
+    assert hold.text == "its pace of a start each 2.67 s, learned from what the API has refused"
+
+
 # what may be forgotten
 
 
