@@ -49,6 +49,7 @@ class Limiters:
         self._store, self._quiet_since = store, quiet_since
         self._learned = dict(learned or {})
         self._told = dict(self._learned)
+        self._configured: dict[str, str] = {}  # the limits of each limiter, as texts
         self._log = StartLog()
         self._lowered = Lowered()
 
@@ -88,24 +89,27 @@ class Limiters:
         try:
             account.spec, account.keys = spec, [(item, [account.name]) for item in parse_limits(spec.limits)]
             if _of_account(old) != _of_account(spec):
+                self.learn(account.limiter, account.name)
                 made = self.of_account(account.id, account.name, spec)
-                account.limiter = self._followed(account.limiter, made, account.name)
+                made.follow(account.limiter)
+                account.limiter = made
             for bucket in account.buckets.values():
                 if _of_bucket(old, bucket.name) != _of_bucket(spec, bucket.name):
+                    self.learn(bucket.limiter, account.name, bucket.name)
                     made = self.of_bucket(account, bucket.id, bucket.name)
-                    bucket.limiter = self._followed(bucket.limiter, made, account.name, bucket.name)
+                    made.follow(bucket.limiter)
+                    bucket.limiter = made
                     bucket.name_keys()
         finally:
             self._quiet_since = before
 
-    def _followed(self, old: Limiter, new: Limiter, account: str, bucket: str = "") -> Limiter:
-        self.learn(old, account, bucket)
-        new.follow(old)
-        return new
-
     def _make(
         self, key: str, limits: Sequence[str], spec: LimitSpec, concurrency: int | Literal["auto"] | None = None
     ) -> Limiter:
+        self._configured[key] = text = " ".join(limits)
+        learned = self._learned.get(key)
+        if learned and learned.under not in (None, text):
+            learned = None  # who writes other limits knows more about the API than what was learned under the old ones
         return Limiter(
             key,
             parse_limits(limits),
@@ -113,7 +117,7 @@ class Limiters:
             self._store.ask_quota,
             smooth=spec.smooth,
             auto=AUTO in limits,
-            learned=self._learned.get(key),
+            learned=learned,
             concurrency=concurrency,
             quiet_since=self._quiet_since,
         )
@@ -123,6 +127,8 @@ class Limiters:
         if limiter.law is None:
             return
         learned = limiter.law.learned()
+        if learned != Learned():
+            learned = msgspec.structs.replace(learned, under=self._configured[limiter.key])
         if learned != self._learned.get(limiter.key, Learned()):
             self._learned[limiter.key] = learned
             self._store.remember(limiter.key, learned)

@@ -41,7 +41,7 @@ def to_server(state_dir: Path, place: Place) -> int:
     path = state_dir / FILE_NAME
     with StateLock(state_dir), closing(open_readable(path)) as source:
         _sound(str(path), file_check.check(path))
-        with closing(connect_server(place)) as session, errors(place):
+        with closing(connect_server(place, patient=True)) as session, errors(place):
             migrations.migrate(place, session)
             with session.transaction():
                 if session.execute("SELECT 1 FROM run LIMIT 1").fetchone():
@@ -72,7 +72,7 @@ def to_file(state_dir: Path, place: Place) -> int:
         for each in _files(part):
             each.unlink(missing_ok=True)
         with (
-            closing(connect_server(place, reading=True)) as session,
+            closing(connect_server(place, reading=True, patient=True)) as session,
             errors(place),
             closing(connect(part)) as target,
             storage_errors(part, target),

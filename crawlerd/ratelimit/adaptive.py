@@ -39,10 +39,12 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
 
     rate: starts per second that the server permits, None until a 429 has shown a limit.
     concurrency: requests at once, None without evidence of such a limit.
+    under: the limits that were configured meanwhile, as texts with spaces; None in what older versions have stored.
     """
 
     rate: float | None = None
     concurrency: int | None = None
+    under: str | None = None
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate <= MOST_RATE:

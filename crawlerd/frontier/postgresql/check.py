@@ -30,7 +30,7 @@ SET LOCAL from_collapse_limit = 8; SET LOCAL plan_cache_mode = auto;
 def check(place: Place) -> list[str]:
     """What is wrong with it, a line each; nothing when every invariant holds. Changes nothing; works alongside the
     daemon. FrontierError when there is none or it cannot be read."""
-    with errors(place), closing(connect(place)) as session:
+    with errors(place), closing(connect(place, patient=True)) as session:
         migrations.check_version(place, session)
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         for each in (_SCANNING + _ENTRIES + SCAN.format(temporary="")).split(";\n"):

@@ -185,11 +185,7 @@ def _numbered(statement: str) -> str:
     numbers = count(1)
 
     def named(found: re.Match[str]) -> str:
-        if found[2]:
-            return found[0]
-        if found[1]:
-            return found[0]
-        return f"?{next(numbers)}"
+        return found[0] if found[1] or found[2] else f"?{next(numbers)}"
 
     return _PLACE.sub(named, statement)
 

@@ -117,7 +117,7 @@ class PostgresFrontier(SqlFrontier):
                     ending = True
                     session.execute("COMMIT", prepare=False)
             except psycopg.Error as error:
-                if not ending or error.sqlstate is not None:  # the server has said that nothing was written
+                if not ending or not self._unknown(error):
                     self._undo(session)
                     raise
                 session.close()
@@ -139,6 +139,9 @@ class PostgresFrontier(SqlFrontier):
         before, self._db.reopen = self._commits, None  # one attempt
         try:
             self._take_over()
+        except BaseException:
+            session.close()  # or it would be used without an epoch
+            raise
         finally:
             self._db.reopen = self._reconnect
         if self._commits < before:
@@ -165,6 +168,12 @@ class PostgresFrontier(SqlFrontier):
                         f"{error}; it is not known whether the last group was written: the next start finds out"
                     ) from None
             time.sleep(0.2)
+
+    @staticmethod
+    def _unknown(error: psycopg.Error) -> bool:
+        """Whether the transaction may have been written although its COMMIT has failed: no answer came, or the server
+        has ended the session, which it also does while a COMMIT waits for a standby."""
+        return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
     def _undo(self, session: psycopg.Connection[Any]) -> None:
         """After an error. The connection is used on only where it is certain that nothing was written."""

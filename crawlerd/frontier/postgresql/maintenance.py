@@ -26,7 +26,7 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
 def vacuum(place: Place, state_dir: Path) -> tuple[int, int]:
     """Gives the space of tasks that are done back to the disk. The size before and after, in bytes. FrontierLocked
     while a daemon runs: each table is locked while it is written again."""
-    with StateLock(state_dir), closing(connect(place)) as session, errors(place):
+    with StateLock(state_dir), closing(connect(place, patient=True)) as session, errors(place):
         migrations.check_version(place, session)
         before = _size(session)
         for table in tables():

@@ -21,6 +21,7 @@ R = TypeVar("R")
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells what it raises as well
 
 OLDEST = 14_00_00  # of servers
+LONG_SECONDS = 6 * 3600.0
 FENCED = "CRW01"  # raised by begin_commit
 _SESSION = {
     "client_min_messages": "warning",
@@ -114,10 +115,11 @@ class Place(NamedTuple):
         return text
 
 
-def connect(place: Place, *, reading: bool = False) -> psycopg.Connection[Any]:
+def connect(place: Place, *, reading: bool = False, patient: bool = False) -> psycopg.Connection[Any]:
     """A connection with the frontier's settings. FrontierError, or StorageFailed where another try may succeed.
 
     reading: it can change nothing.
+    patient: its statements may take hours, as those that touch all rows of a table.
     """
     facts = place.facts()
     missing = {key: value for key, value in _CONNECTION.items() if key not in facts}
@@ -125,6 +127,8 @@ def connect(place: Place, *, reading: bool = False) -> psycopg.Connection[Any]:
         missing["target_session_attrs"] = "any"
     with errors(place):
         session = Session.connect(place.url, autocommit=True, **missing)
+        if patient:
+            session.patience = LONG_SECONDS
         try:
             _set_up(place, session, reading=reading)
         except BaseException:

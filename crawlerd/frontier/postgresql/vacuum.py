@@ -54,7 +54,7 @@ class Vacuum:
 
     def _run(self) -> None:
         try:
-            with closing(connect(self._place)) as session:
+            with closing(connect(self._place, patient=True)) as session:
                 session.execute(f"VACUUM (TRUNCATE false) {_TABLES}".encode(), prepare=False)
                 found = session.execute(_OLDEST, (LONG_SECONDS,)).fetchone()
         except (FrontierError, psycopg.Error) as error:  # the next one will do

@@ -156,6 +156,7 @@ def test_figures_are_forgotten_with_their_run(place: Place, frontier: Frontier) 
     for _ in range(3):
         frontier.start_run("shop", account, [task("list", 0)], full=True, now=NOW)
         do(frontier, DONE, Made(1.0, 200, 5), now=NOW + 1)
-    assert frontier.prune_runs("shop", 1, NOW, 100) == 2
+    dealt = iter(lambda: frontier.prune_runs("shop", 1, NOW, 100), 0)  # it ends early where that takes long
+    assert sum(dealt) == 2
     assert figures(place, 1) == figures(place, 2) == RunFigures()
     assert figures(place, 3).requests == 1

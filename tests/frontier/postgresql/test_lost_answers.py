@@ -81,6 +81,29 @@ def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_repeated(
     assert check.check(Place(server.url(), schema)) == []
 
 
+def test_a_connection_that_is_lost_before_it_has_its_epoch_is_not_used(
+    schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "patience", 1.0)
+    server = shared()
+    with TcpProxy(server.port) as proxy, opened(Place(server.url(port=proxy.port), schema)) as it:
+        tasks = started(it)
+        swallowed: list[bytes] = []
+
+        def swallowing(data: bytes) -> bool:
+            found = next((each for each in (b"COMMIT", b"INSERT INTO node") if each in data), None)
+            if found is None or found in swallowed:
+                return False
+            swallowed.append(found)
+            return True
+
+        proxy.swallow = swallowing
+        it.commit(outcomes(tasks[:50]), now=NOW)
+        assert swallowed == [b"COMMIT", b"INSERT INTO node"]
+        it.commit(outcomes(tasks[50:]), now=NOW)
+        assert counts(server, schema) == (0, 0, 200)
+
+
 def test_a_commit_that_never_arrives_is_written_when_it_is_tried_again(
     schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

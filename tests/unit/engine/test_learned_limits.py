@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,9 +15,6 @@ from crawlerd.core.configuration import LimitSpec
 from crawlerd.core.log_events import Event, told_by
 from crawlerd.engine.limiters import MOVED, Limiters, is_news, tell_learned
 from crawlerd.ratelimit.adaptive import AdaptiveLaw, Learned
-
-if TYPE_CHECKING:
-    import pytest
 
 rates = st.floats(0.05, 10_000)
 learned = st.builds(Learned, st.none() | rates, st.none() | st.integers(1, 500))
@@ -94,3 +92,25 @@ def test_a_limit_that_was_found_is_told_with_its_rate_and_not_again(caplog: pyte
         find_a_limit(law.law, 20.0, 30.0)
         later.learn(law, "acme")
     assert caplog.records == []
+
+
+def test_what_was_learned_under_other_limits_does_not_count() -> None:
+    remembered: dict[str, Learned] = {}
+    store: Any = SimpleNamespace(remember=remembered.__setitem__, ask_quota=None)
+    limiters = Limiters(store, None, -math.inf)
+    limiter = limiters.of_account(7, "acme", LimitSpec(limits=("auto",)))
+    assert limiter.law is not None
+    find_a_limit(limiter.law, 3.0, 120.0)
+    limiters.learn(limiter, "acme")
+    assert limiter.law.rate < 10
+
+    def rate_of_the_next_process(*limits: str) -> float:
+        law = Limiters(store, remembered, -math.inf).of_account(7, "acme", LimitSpec(limits=limits)).law
+        assert law is not None
+        return law.rate
+
+    assert rate_of_the_next_process("auto") == pytest.approx(limiter.law.learned().rate)
+    assert rate_of_the_next_process("40/second") == pytest.approx(40, rel=0.05)
+    # what an older version has stored says nothing of its limits, and counts as before
+    remembered["7"] = Learned(3.0)
+    assert rate_of_the_next_process("40/second") == pytest.approx(3.0)
