@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from limits.strategies import MovingWindowRateLimiter
 
-from crawlerd.frontier.sql.quota_rows import SqliteQuotaRows
+from crawlerd.frontier.sql.quota_rows import SqlQuotaRows
 from crawlerd.frontier.sqlite.migrations import MIGRATIONS
 from crawlerd.ratelimit.adaptive import LATENESS
 from crawlerd.ratelimit.hold import EFFICIENCY
@@ -237,7 +237,7 @@ class Granted:
     def __init__(self) -> None:
         self.database = apsw.Connection(":memory:")
         self.database.execute(MIGRATIONS[0])
-        self.windows = DurableWindows(SqliteQuotaRows(self.database))
+        self.windows = DurableWindows(SqlQuotaRows(self.database))
         self.asks: list[Ask] = []
 
     def answer(self, now: float) -> None:
