@@ -217,6 +217,7 @@ def assert_right_so_far(seen: list[Seen], before: list[Seen]) -> None:
             assert abs(found.seconds - left) <= WRONG_BY * max(left, 0.1 * end)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(length=st.integers(20, 800))
 def test_nobody_knows_how_long_a_chain_is_that_nobody_has_read(length: int) -> None:

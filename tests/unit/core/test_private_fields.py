@@ -107,6 +107,7 @@ NAMES = st.sampled_from(["a", "b", "email", "c d", "x.y", "ü"])
 VALUES = st.recursive(SCALARS, lambda each: st.lists(each, max_size=3) | st.dictionaries(NAMES, each, max_size=3))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
 def test_the_rest_of_any_record_stays_as_it_is(data: dict[str, Any]) -> None:
     assert shaped(data, drop=("email",)) == {name: each for name, each in data.items() if name != "email"}

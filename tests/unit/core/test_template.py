@@ -95,6 +95,7 @@ def test_no_record_leads_elsewhere(key: str) -> None:
         assert path.isascii()
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.text() | st.integers() | st.booleans(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)

@@ -359,6 +359,7 @@ def test_the_window_is_exact(gaps: list[float], rate: int) -> None:
     assert (stats.first, stats.last) == ((arrived[0], arrived[-1]) if arrived else (None, None))
 
 
+@pytest.mark.slow
 def test_latency_and_jitter_delay_answers() -> None:
     with running(accounts=1, customers=3, rate=0, latency=0.05, jitter=0.3, seed=7) as server:
         for serial in (1, 2):
@@ -438,6 +439,7 @@ def test_an_ordered_fault_hits_only_what_it_names(fresh: Server) -> None:
     assert [get(fresh, "/v1/prices", Server.key(2)).status for _ in range(3)] == [500, 500, 200]
 
 
+@pytest.mark.slow
 def test_a_share_of_faults_is_the_same_for_the_same_seed() -> None:
     def statuses(seed: int) -> list[int]:
         with running(accounts=1, customers=3, rate=0, faults="500=0.3,403=0.2", seed=seed) as server:
@@ -453,6 +455,7 @@ def test_a_share_of_faults_is_the_same_for_the_same_seed() -> None:
     assert 20 < first.count(200) < 45
 
 
+@pytest.mark.slow
 def test_one_number_spreads_faults_over_five_kinds() -> None:
     with running(accounts=1, customers=3, rate=0, faults="1", drip_seconds=0.1) as server:
         for _ in range(40):

@@ -27,6 +27,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(messages=MESSAGES, data=st.data())
 def test_messages_survive_any_chunking(messages: list[Setup | Work | Ping], data: st.DataObject) -> None:
     stream = b"".join(frame(message) for message in messages)

@@ -130,6 +130,7 @@ def down(start: float, end: float, fault: Fault = "connection") -> Answer:
     return lambda account, task, now: fault if start <= now < end else None
 
 
+@pytest.mark.slow
 @given(fault=FAULTS, accounts=st.integers(1, 6), start=st.floats(0, 20), length=st.floats(5, 300))
 def test_an_outage_costs_no_task_and_few_requests(fault: Fault, accounts: int, start: float, length: float) -> None:
     world = World(down(start, start + length, fault), accounts, tasks=200_000 // accounts, rate=20).run(start + length)
