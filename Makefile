@@ -13,7 +13,7 @@ setup: ## the virtual environment .venv, with all that tests and benchmarks need
 test: ## the unit tests, in less than a minute
 	$(PYTHON) -m pytest -q -n 2 -m "not slow" tests/unit
 
-test-all: ## all tests, in about 12 minutes on 2 cores
+test-all: ## all tests, in half an hour on 2 cores
 	$(PYTHON) -m pytest -q -n 4
 
 lint: ## style, types, architecture, spelling
