@@ -18,6 +18,7 @@ from crawlerd.frontier.sqlite.database import (
     connect,
     open_readable,
     storage_errors,
+    sync_directory,
     transaction,
 )
 
@@ -82,7 +83,10 @@ def to_file(state_dir: Path, place: Place) -> int:
                 rows = _fill_file(target, session)
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         _sound(str(part), file_check.check(part))
+        for each in _files(part)[1:]:  # of the check, which only reads
+            each.unlink(missing_ok=True)
         os.replace(part, path)
+        sync_directory(state_dir)
     return rows
 
 

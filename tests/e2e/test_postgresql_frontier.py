@@ -172,6 +172,7 @@ def test_a_frontier_moves_there_and_back(install: Callable[..., Installation], a
         for each in here.state_dir.glob("frontier.db*"):
             each.rename(here.folder / each.name)
         assert here.run("frontier", "copy", "--to", "file").code == 0
+        assert not list(here.state_dir.glob("*.part*"))
     del here.config["daemon"]["frontier"]
     api.script = orders_with_lines
     done = here.run("import", "orders")

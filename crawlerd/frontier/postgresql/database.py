@@ -189,7 +189,7 @@ class Connection:
                 if not trouble:
                     log.error("%s; nothing is lost, trying again every second", error)
                 trouble = str(error)
-                time.sleep(1.0)
+                time.sleep(1.0)  # nothing tells when a server is back
             else:
                 if trouble:
                     log.warning("recovered: %s", trouble)

@@ -167,7 +167,7 @@ class PostgresFrontier(SqlFrontier):
                     raise SyncFailed(
                         f"{error}; it is not known whether the last group was written: the next start finds out"
                     ) from None
-            time.sleep(0.2)
+            time.sleep(0.2)  # nothing tells when a server is back
 
     @staticmethod
     def _unknown(error: psycopg.Error) -> bool:
