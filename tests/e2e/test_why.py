@@ -39,6 +39,9 @@ def shop(install: Callable[..., Installation], url: str, **account: Any) -> Inst
     return here
 
 
+TIME = r"([A-Z][a-z]+ \d+ )?[0-9:]+"  # with the date, if it is another day
+
+
 def lines(answer: Callable[[Request], Answer | None]) -> Callable[[Request], Answer]:
     """Twenty orders; `answer` is that of the lists below them, None for a good one."""
 
@@ -102,7 +105,7 @@ def test_a_daemon_says_what_an_account_waits_for(
         assert words in said, said
         assert "run 1 of import nightly is under way: tasks" in said
         assert asked(here, "account", "initech")["account initech"] == wanted
-        shown = re.compile(rf"\n1 +nightly +{wanted}( until [0-9:]+)? +[0-9:]+ ")
+        shown = re.compile(rf"\n1 +nightly +{wanted}( until {TIME})? +{TIME} ")
         until(lambda: shown.search(here.run("status").stdout))  # a probe may be under way
         until(lambda: metrics_of(daemon)[f'crawlerd_accounts{{state="{wanted}"}}'] == 1)
         found = metrics_of(daemon)

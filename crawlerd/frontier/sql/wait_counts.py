@@ -24,7 +24,7 @@ part(id, owner) AS MATERIALIZED (
     LEFT JOIN account ON account.name = substr(part.name, 1, instr(part.name, '/') - 1) WHERE instr(part.name, '/') > 0
 ),
 said(account, place, until, reason) AS (
-    SELECT account, CASE reason WHEN 'importing' THEN 0 WHEN 'refused' THEN 1 WHEN 'paused' THEN 2 ELSE 4 END,
+    SELECT account, CASE reason WHEN 'importing' THEN 0 WHEN 'refused' THEN 1 WHEN 'paused' THEN 2 ELSE 5 END,
         until, reason FROM told
     UNION ALL SELECT id, 1, 0, 'refused' FROM account WHERE refused IS NOT NULL
     UNION ALL SELECT account.id, 2, 0, 'paused' FROM pause JOIN account ON account.name = pause.name
@@ -33,15 +33,15 @@ said(account, place, until, reason) AS (
     UNION ALL SELECT account, 3, 0, 'outage' FROM outage WHERE account > 0 AND account NOT IN (SELECT account FROM told)
     UNION ALL SELECT account, 4, 0, held.value FROM json_each(?3) AS held JOIN run ON run.id = CAST(held.key AS BIGINT)
         WHERE account NOT IN (SELECT account FROM told)
-    UNION ALL SELECT account, 4, blocked_until,
+    UNION ALL SELECT account, 5, blocked_until,
         CASE WHEN blocked_until > ?1 THEN coalesce(reason, 'throttled') ELSE 'workers' END
         FROM bucket INDEXED BY bucket_ready WHERE ready > 0 AND paused = 0 AND account NOT IN (SELECT account FROM told)
-    UNION ALL SELECT account, 5, 0, 'paused' FROM bucket WHERE paused = 1
+    UNION ALL SELECT account, 6, 0, 'paused' FROM bucket WHERE paused = 1
         AND EXISTS (SELECT 1 FROM queue WHERE queue.bucket = bucket.id AND queue.ready > 0)
-    UNION ALL SELECT bucket.account, 5, 0, 'paused' FROM run CROSS JOIN queue ON queue.run = run.id
+    UNION ALL SELECT bucket.account, 6, 0, 'paused' FROM run CROSS JOIN queue ON queue.run = run.id
         JOIN bucket ON bucket.id = queue.bucket WHERE state = 'running' AND run.paused = 1 AND queue.ready > 0
-    UNION ALL SELECT account, 6, 0, 'retry' FROM run WHERE state = 'running' AND delayed > 0
-    UNION ALL SELECT account, 7, 0, 'group' FROM run WHERE state = 'running' AND waiting > 0
+    UNION ALL SELECT account, 7, 0, 'retry' FROM run WHERE state = 'running' AND delayed > 0
+    UNION ALL SELECT account, 8, 0, 'group' FROM run WHERE state = 'running' AND waiting > 0
 ),
 chosen AS (
     SELECT {owner} AS account, reason, min(place * 1e12 + until)
