@@ -1,8 +1,9 @@
-"""The frontier in PostgreSQL beside the one in SQLite: cycles a second, in turns.
+"""The frontier in PostgreSQL, next to the one in SQLite: cycles a second, in turns.
 
-A cycle leases a task and completes it with one child, in groups of 500, over 100 buckets; both frontiers do the same.
+A cycle leases a task and completes it with one child, in groups of 500, over 100 buckets; all frontiers do the same.
+One of them is behind a network on which a way and back take a millisecond.
 
-    python -m bench.scale.postgresql_frontier [--tasks 20000] [--cycles 20000] [--rounds 3]
+    python -m bench.scale.postgresql_frontier [--tasks 20000] [--cycles 20000] [--rounds 3] [--delay 0.001]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from bench.rig.delay_proxy import delayed
 from bench.rig.report import about, parsed, table
 from bench.rig.testbed import postgres_server
 from crawlerd.core.outcome import Complete
@@ -54,6 +56,7 @@ def cycled(it: SqlFrontier, queues: list[tuple[int, int]], cycles: int) -> float
             [Settled(task, 1, Complete(children=children[task.bucket])) for task in tasks[:GROUP]],
             now=time.time(),
         )
+        it.next_due()  # as the engine does, to know how long it may wait
         done += len(tasks[:GROUP])
     return done / (time.perf_counter() - began)
 
@@ -63,27 +66,30 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--cycles", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--delay", type=float, default=0.001, help="seconds of a way and back")
     given = parsed(parser, tasks=1_000, cycles=1_000, rounds=1)
     folder = Path(tempfile.mkdtemp())
-    with postgres_server(fsync="on", shared_buffers="128MB") as server:
+    with postgres_server(fsync="on", shared_buffers="128MB") as server, delayed(server.port, given.delay) as network:
+        far = server.url().replace(f":{server.port}/", f":{network.port}/")
         its: dict[str, SqliteFrontier | PostgresFrontier] = {
             "SQLite": SqliteFrontier(folder, now=time.time()),
             "PostgreSQL": PostgresFrontier(Place(server.url()), now=time.time()),
+            f"PostgreSQL, {given.delay * 1000:g} ms away": PostgresFrontier(Place(far, "far"), now=time.time()),
         }
         rows = []
         queues = {name: filled(it, given.tasks) for name, it in its.items()}
         for number in range(given.rounds):
             rates = {}
             for name, it in its.items():
-                before = psutil.Process().cpu_times()
+                before, proxy = psutil.Process().cpu_times(), network.cpu()
                 rates[name] = cycled(it, queues[name], given.cycles)
                 after = psutil.Process().cpu_times()
                 cpu = (after.user + after.system - before.user - before.system) / given.cycles * 1e6
-                rows.append(
-                    [number + 1, name, f"{rates[name]:,.0f}", f"{cpu:,.0f}", f"{rates[name] / rates['SQLite']:.2f}"]
-                )
+                proxied = (network.cpu() - proxy) / given.cycles * 1e6
+                ratio = rates[name] / rates["SQLite"]
+                rows.append([number + 1, name, f"{rates[name]:,.0f}", f"{ratio:.2f}", f"{cpu:,.0f}", f"{proxied:,.0f}"])
         print(about("apsw", "psycopg"))
-        print(table(["round", "frontier", "cycles/s", "µs of our CPU", "ratio"], rows))
+        print(table(["round", "frontier", "cycles/s", "ratio", "our CPU, µs", "the proxy's, µs"], rows))
         for it in its.values():
             it.close()
     shutil.rmtree(folder)

@@ -138,6 +138,13 @@ class FrontierError(CrawlerdError):
     """The frontier database cannot be used."""
 
 
+class TaskNotReady(FrontierError):
+    """A task that was worked on is not in the queue. A group of outcomes is written as a whole, so nothing was."""
+
+    def __init__(self, frontier: str) -> None:
+        super().__init__(f"{frontier}: a task that was worked on is not in `ready`; nothing was written")
+
+
 class DaemonUnavailable(FrontierError):
     """No daemon runs where one is needed, or it does not answer."""
 

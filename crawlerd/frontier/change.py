@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
@@ -97,6 +98,7 @@ class Change:
     grouped: list[ReadyRow] = field(default_factory=list)
     rare: list[ReadyRow] = field(default_factory=list)
     delayed: list[tuple[object, ...]] = field(default_factory=list)
+    due: float = math.inf  # when the first of them is
     # columns of `dead`, followed by the name of the kind
     dead: list[tuple[Any, ...]] = field(default_factory=list)
     # the written dead letters that are the first of their kind in their run
@@ -204,9 +206,11 @@ class Change:
     def _delay(self, task: Task, kind: int, outcome: Retry | Defer, *, refused: int) -> None:
         """The task keeps its number and priority, and so its place among those that are ready."""
         self.gone[task.bucket, task.run, task.priority].append(task.seq)
+        due = self.now + outcome.delay
+        self.due = min(self.due, due)
         self.delayed.append(
             (
-                self.now + outcome.delay,
+                due,
                 task.seq,
                 task.bucket,
                 task.priority,

@@ -26,6 +26,7 @@ class TcpProxy:
         self.hold: Callable[[bytes], bool] = lambda _: False
         self.swallow: Callable[[bytes], bool] = lambda _: False
         self._held: list[tuple[socket.socket, bytes]] = []
+        self._holding: set[socket.socket] = set()  # servers
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -45,7 +46,8 @@ class TcpProxy:
         self._sockets.clear()
 
     def release(self) -> int:
-        """Sends what was held, as a network does that was late. How many pieces."""
+        """Sends what was held, as a network does that was late, and holds no connection any more. How many pieces."""
+        self._holding.clear()
         held, self._held = self._held, []
         for server, data in held:
             server.sendall(data)
@@ -64,17 +66,17 @@ class TcpProxy:
             threading.Thread(target=self._to_client, args=(server, client, silent), daemon=True).start()
 
     def _to_server(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
-        holding = False
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                holding = holding or self.hold(data)
-                if holding:
+                if self.hold(data):
+                    self._holding.add(server)
+                if server in self._holding:
                     self._held.append((server, data))
                     continue
                 if self.swallow(data):
                     silent.set()
                 server.sendall(data)
-            if not holding:
+            if server not in self._holding:
                 server.shutdown(socket.SHUT_WR)
 
     def _to_client(self, server: socket.socket, client: socket.socket, silent: threading.Event) -> None:

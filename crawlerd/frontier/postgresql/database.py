@@ -145,9 +145,9 @@ class Connection:
         self._last = self._run(statements, places)
         return self._last
 
-    def for_rows(self, statement: str, rows: Sequence[Sequence[Any]]) -> Result:
-        """A statement once for all of them, which it reads as json_each(?)."""
-        self._last = self._run(statement, {"?1": rows})
+    def for_rows(self, statement: str, rows: Sequence[Sequence[Any]], *more: Any) -> Result:
+        """A statement once for all of them, which it reads as json_each(?). more: ?2 and so on."""
+        self._last = self._run(statement, {f"?{number}": value for number, value in enumerate((rows, *more), 1)})
         return self._last
 
     def executemany(self, statements: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /) -> None:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 NODE = 1  # the only one, so far
 UNKNOWN_SECONDS = 20.0  # that the outcome of a COMMIT without an answer is looked for
 
-_GONE = """DELETE FROM ready WHERE (bucket, run, priority, seq) IN
-(SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?))"""
+_GONE = """WITH gone AS (DELETE FROM ready WHERE (bucket, run, priority, seq) IN
+(SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?)) RETURNING 1)
+SELECT expect_tasks(count(*), ?2) FROM gone"""
 _HEADS = """
 SELECT wanted.key, head.seq, head.bucket, head.priority, head.run, kind.name, head.attempt, head.payload, head.crashes,
     head.grp, head.refused, head.chain
@@ -185,14 +186,22 @@ class PostgresFrontier(SqlFrontier):
         session.close()
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
-        values = [tuple(row) for row in rows]
-        return list(self._db.for_rows(statement, values)) if values else []
+        return list(self._execute_later(statement, rows))
 
-    def _take_out(self, change: Change) -> int:
+    def _execute_later(self, statement: str, rows: Iterable[Sequence[object]]) -> Iterable[Any]:
+        values = [tuple(row) for row in rows]
+        return self._db.for_rows(statement, values) if values else []
+
+    def _read_later(self, rows: Iterable[Any]) -> list[Any]:
+        try:
+            return list(rows)
+        except psycopg.Error:  # no answer came to the COMMIT
+            return []
+
+    def _take_out(self, change: Change) -> None:
         rows = [(*key, seq) for key, tasks in sorted(change.gone.items()) for seq in sorted(tasks)]
-        self._db.for_rows(_GONE, rows)
+        self._db.for_rows(_GONE, rows, len(rows))
         self._vacuum.deleted(len(rows))
-        return self._db.changes()
 
     def close(self) -> None:
         self._finish()

@@ -507,6 +507,13 @@ BEGIN
     END IF;
     RETURN number;
 END $$;
+-- Ends the transaction when tasks that were worked on are not there: the client need not wait for the number.
+CREATE FUNCTION expect_tasks(present bigint, expected bigint) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+    IF present <> expected THEN
+        RAISE EXCEPTION 'of % tasks that were worked on, % are there', expected, present USING ERRCODE = 'CRW02';
+    END IF;
+    RETURN present;
+END $$;
 
 CREATE TABLE version(number integer NOT NULL);
 INSERT INTO version VALUES (1);

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed
+from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, TaskNotReady
 from crawlerd.frontier.postgresql.database import adapt
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells what it rais
 OLDEST = 14_00_00  # of servers
 LONG_SECONDS = 6 * 3600.0
 FENCED = "CRW01"  # raised by begin_commit
+NOT_READY = "CRW02"  # raised by expect_tasks
 _SESSION = {
     "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
@@ -170,6 +171,8 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
     reason = place.without_secrets(text)[:500] or type(error).__name__
     if code == FENCED:
         return FrontierRefused(f"{place}: another crawlerd has taken it over; this one has written nothing since")
+    if code == NOT_READY:
+        return TaskNotReady(str(place))
     advice = f": {_ADVICE[code]}" if code in _ADVICE else ""
     if not code:
         return StorageFailed(f"{place} cannot be reached: {reason}", full=True)

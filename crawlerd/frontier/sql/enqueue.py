@@ -26,17 +26,21 @@ OPEN = (
 
 
 class Enqueuer:
-    """Inserts tasks and groups. Used in the frontier's transactions. Numbers that were given out in a transaction that
-    is rolled back are not used again.
+    """Inserts tasks and groups. Used in the frontier's transactions.
 
     submitted: groups of submitted tasks; some of them may have ended.
     """
 
     def __init__(self, db: Database, names: Names, parents: Parents, execute: Execute) -> None:
         self._db, self._names, self._parents, self._execute = db, names, parents, execute
-        self._next_seq: int = db.execute("SELECT value FROM next_seq").get
+        self._next_seq = 0
         self.submitted: set[int] = set()
         self._most_submitted = 0
+        self.rolled_back()
+
+    def rolled_back(self) -> None:
+        """The last transaction was rolled back: reads again which numbers were given out."""
+        self._next_seq = self._db.execute("SELECT value FROM next_seq").get
         self._find_submitted()
 
     def open(

@@ -11,7 +11,7 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, SyncFailed
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, LongRun, StartedRun
 from crawlerd.frontier.sql import dead_rows
 from crawlerd.frontier.sql.accounts import Accounts
 from crawlerd.frontier.sql.answer_rows import AnswerRows
@@ -29,12 +29,13 @@ from crawlerd.frontier.sql.pause_rows import PauseRows
 from crawlerd.frontier.sql.queue_rows import QueueRows
 from crawlerd.frontier.sql.quota_rows import SqlQuotaRows
 from crawlerd.frontier.sql.run_control import RunControl
-from crawlerd.frontier.sql.run_end import end_runs
-from crawlerd.frontier.sql.run_rows import Runs
+from crawlerd.frontier.sql.run_end import COUNT, OpenTasks, end_runs
+from crawlerd.frontier.sql.run_rows import LONG_RUNS, Runs
 from crawlerd.frontier.sql.schedule_rows import put_note
 from crawlerd.frontier.sql.sink_identity import Sinks
 from crawlerd.frontier.sql.stages import Stages
 from crawlerd.frontier.sql.submission_rows import SubmissionRows, once
+from crawlerd.frontier.sql.waiting import UNKNOWN
 from crawlerd.frontier.sql.write import write
 from crawlerd.frontier.submission_contract import NO_CHUNK
 from crawlerd.sink import Mark
@@ -76,6 +77,8 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._answers = AnswerRows(self._db)
             self._removal = Removal(self._db, self._queues, bounds.slice)
             self._closing = Closing(self._db, self._execute)
+        self._open = OpenTasks()
+        self._counted: list[tuple[Change, Iterable[Any]]] = []  # changes of this transaction; rows of COUNT
         self._sound = True  # nothing has happened after which it must not be used
         self._stale = False  # what is remembered of rows may be of a transaction that was rolled back
         self._purge_rows = bounds.purge
@@ -106,15 +109,22 @@ class SqlFrontier(RunControl, SubmissionRows):
                 if self._stale:
                     self._names.forget()
                     self._queues.rolled_back()
+                    self._enqueuer.rolled_back()
                     self._stale = False
                 yield
             self._events.done()
+            for change, rows in self._counted:
+                self._open.note(change, self._read_later(rows))
+            self._counted.clear()
         except BaseException as error:
             self._stale = True
             self._events.rolled_back()
             self._figures.forget()
             self._removal.rolled_back()
             self._closing.forget()
+            self._open.forget()
+            self._counted.clear()
+            self._due = UNKNOWN
             self._stages.rolled_back()
             self._sound = self._sound and not isinstance(error, SyncFailed | FrontierRefused)
             raise
@@ -262,6 +272,7 @@ class SqlFrontier(RunControl, SubmissionRows):
     def _left(self, runs: list[int]) -> None:
         """What is left of these runs is to be removed."""
         self._stages.abandon()
+        self._open.forget()
         self._removal.find()
         self._purging += runs
 
@@ -289,7 +300,8 @@ class SqlFrontier(RunControl, SubmissionRows):
         change = Change(now, blocked=blocked or {}, learned=learned or {}, totals=totals or {})
         change.take(group, self._names.kind)
         with self._transaction():
-            self._remove(change)
+            if change.gone:
+                self._take_out(change)
             self._stages.put(ahead)
             self._stages.take_over(change, group, void)
             self._parents.note(change.parents)
@@ -304,7 +316,10 @@ class SqlFrontier(RunControl, SubmissionRows):
             if charge is not None:
                 charge()
             purged = self._purge()
-            self._removal.step()
+            if self._removal:
+                self._removal.step()
+                self._open.forget()
+                self._due = UNKNOWN
             if written:
                 self._sinks.note(written)
             if outages:
@@ -312,28 +327,36 @@ class SqlFrontier(RunControl, SubmissionRows):
                 note_outages(self._db, outages)
             self._closing.close(group)
             committed = self._apply(change)
+            long = self._execute_later(LONG_RUNS, ((run,) for run in change.runs)) if change.done else ()
             if unfolding:
                 self._stages.took(time.monotonic() - started)
         del self._purging[:purged]
         if written:
             self._sinks.commits += 1
-        return committed
+        return committed._replace(long=[LongRun(*row) for row in self._read_later(long)])
 
     def _execute(self, statement: str, rows: Iterable[Sequence[object]]) -> list[Any]:
         """Runs a statement once for all `rows`, which it reads as json_each(?); not at all when there are none."""
         values = list(rows)
         return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),))) if values else []
 
-    def _remove(self, change: Change) -> None:
-        if change.gone and self._take_out(change) != sum(map(len, change.gone.values())):
-            raise FrontierError(f"{self.name}: a task that was worked on is not in `ready`; nothing was written")
+    def _execute_later(self, statement: str, rows: Iterable[Sequence[object]]) -> Iterable[Any]:
+        """The same, for rows that are read with `_read_later` when the transaction has ended."""
+        return self._execute(statement, rows)
+
+    def _read_later(self, rows: Iterable[Any]) -> list[Any]:
+        """The rows of `_execute_later`. There are none where the transaction was written, but no answer came."""
+        return list(rows)
 
     @abstractmethod
-    def _take_out(self, change: Change) -> int:
-        """Removes the tasks in `change.gone` from `ready`. How many were there."""
+    def _take_out(self, change: Change) -> None:
+        """Removes the tasks in `change.gone` from `ready`. TaskNotReady when not all were there."""
 
     def _wake(self, change: Change, limit: int) -> None:
         """Delayed tasks that are due become ready."""
+        if change.now < self._due:
+            return
+        self._due = UNKNOWN
         for seq, bucket, priority, run, kind, attempt, payload, group, refused, chain in self._db.execute(
             "DELETE FROM delayed WHERE (due_at, seq) IN "
             "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
@@ -346,19 +369,21 @@ class SqlFrontier(RunControl, SubmissionRows):
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""
         borrowed = write(change, self._execute, self._queues)
+        self._due = min(self._due, change.due)
+        counts = ((run, *counts.row()) for run, counts in change.runs.items())
+        self._counted.append((change, self._execute_later(COUNT, counts)))
         self._figures.write(change)
         self._events.write()
-        long = self._runs.long(change.runs) if change.done else []
         if any(counts.dead for counts in change.runs.values()):
             self._closing.forget()
-        ended = end_runs(change, self._execute)
+        ended = end_runs(self._open.could_end(change), change.now, self._execute)
         self._figures.end(ended)
         for run in ended:
             self._names.end_run(run)
         self._purging += ended
         task = self._names.task
         fresh = {queue: [task(row) for row in sorted(rows)] for queue, rows in change.fresh.items() if rows}
-        return Committed(change.arrived, ended, borrowed, fresh, long, change.enqueued, change.first_letters)
+        return Committed(change.arrived, ended, borrowed, fresh, (), change.enqueued, change.first_letters)
 
     def _purge(self) -> int:
         """Removes a slice of the keys and queues of runs that have ended: of as many runs as it takes, or those of

@@ -1,4 +1,4 @@
-"""The end of a run: decides which runs have ended and in which state, and publishes their cursors."""
+"""The end of a run: counts its tasks, decides which runs have ended and in which state, publishes their cursors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 from crawlerd.frontier.sql import doubts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sql.groups import Execute
+
+MOST = 100_000  # most runs whose open tasks are remembered
+# Returns how many tasks each run has open.
+COUNT = """UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, waiting = waiting + j.value->>3,
+done = done + j.value->>4, dead = dead + j.value->>5, retried = retried + j.value->>6,
+throttled = throttled + j.value->>7, records = records + j.value->>8
+FROM json_each(?) AS j WHERE run.id = j.value->>0 RETURNING run.id, open"""
 
 # A cursor belongs to the stream that its name begins with, up to a colon, and to the streams that follow the colon,
 # separated by commas. A cursor of no stream may belong to any. Cursors are not published if they may belong to a stream
@@ -32,16 +41,41 @@ ON CONFLICT (import, sink, stream) DO UPDATE SET value = excluded.value
 """
 
 
-def end_runs(change: Change, execute: Execute) -> list[int]:
-    """Ends the runs that have no open tasks any more. A clean end publishes the run's cursors, unless the import has
-    been run again since, or it was an ad hoc run. An end is clean without dead letters. Letters that were denied do not
-    count, except for their streams; letters that were dropped do count, since their records are missing."""
+class OpenTasks:
+    """How many tasks runs have open, as far as it is known without asking the database. A run with open tasks cannot
+    end, so most commits need not look for runs that do."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+
+    def forget(self) -> None:
+        """Call when tasks were removed in another way than by a change."""
+        self._open.clear()
+
+    def could_end(self, change: Change) -> list[int]:
+        """The runs that may have no open task any more."""
+        return [run for run, counts in change.runs.items() if self._open.get(run, 0) + counts.open <= 0]
+
+    def note(self, change: Change, counted: Iterable[tuple[int, int]]) -> None:
+        """Call when the transaction has ended. counted: what `COUNT` has returned; may lack runs of the change."""
+        for run in change.runs:
+            self._open.pop(run, None)
+        if len(self._open) > MOST:
+            self.forget()
+        self._open.update((run, count) for run, count in counted if count)
+
+
+def end_runs(runs: Sequence[int], now: float, execute: Execute) -> list[int]:
+    """Ends those of the runs that have no open tasks any more. A clean end publishes the run's cursors, unless the
+    import has been run again since, or it was an ad hoc run. An end is clean without dead letters. Letters that were
+    denied do not count, except for their streams; letters that were dropped do count, since their records are missing.
+    """
     ended = execute(
         "UPDATE run SET ended_at = j.value->>1, state = CASE WHEN dead + dropped = 0 THEN 'completed' "
         "WHEN done = 0 THEN 'failed' ELSE 'completed with dead letters' END "
         "FROM json_each(?) AS j WHERE run.id = j.value->>0 AND open = 0 AND state = 'running' "
         "RETURNING run.id, state",
-        ((run, change.now) for run in change.runs),
+        ((run, now) for run in runs),
     )
     doubts.note(ended, execute)
     execute(PUBLISH, ended)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from crawlerd.frontier.contract import LongRun, Run
+from crawlerd.frontier.contract import Run
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from crawlerd.frontier.sql.database_contract import Database
     from crawlerd.frontier.sql.groups import Execute
@@ -24,7 +24,7 @@ VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?6,
     CASE WHEN {last_full} IS NULL THEN NULL ELSE max(?7, ?8 * {last_full}) END, ?9, ?10, ?11, ?12, ?13, ?14)
 RETURNING id""".format(last_full=_LAST_FULL.format("?1"))
 _LONG = "UPDATE run SET warn_at = 2 * done FROM json_each(?) AS j WHERE run.id = j.value->>0 AND done >= warn_at "
-_LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"
+LONG_RUNS = _LONG + f"RETURNING run.id, done, {_LAST_FULL.format('run.import')}"
 
 
 class Runs:
@@ -57,10 +57,6 @@ class Runs:
         )
         run: int = self._db.execute(_BEGIN, bindings).get
         return run
-
-    def long(self, runs: Iterable[int]) -> list[LongRun]:
-        """The runs among these that have become long, or twice as long since they were last reported."""
-        return [LongRun(*row) for row in self._execute(_LONG_RUNS, ((run,) for run in runs))]
 
     def let_shrink(self, runs: Sequence[int]) -> None:
         self._execute(

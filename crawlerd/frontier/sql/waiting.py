@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ FROM (SELECT * FROM ready WHERE bucket = ? AND run = ? AND (priority, seq) > (?,
 """
 # The columns of a Bucket.
 BUCKET = f"bucket.id, account, name, blocked_until, coalesce(reason, 'throttled'), coalesce(waits_for, '{ASKED}')"
+UNKNOWN = -math.inf
 _tasks = msgspec.json.Decoder(list[Task]).decode
 
 
@@ -35,6 +37,7 @@ class Waiting:
 
     def __init__(self, db: Database, name: str) -> None:
         self._db, self.name = db, name
+        self._due = UNKNOWN  # when the first delayed task is due; infinity where there is none
 
     @abstractmethod
     def _errors(self) -> AbstractContextManager[None]:
@@ -97,5 +100,7 @@ class Waiting:
         return [self.heads(*each) for each in wanted]
 
     def next_due(self) -> float | None:
-        due: float | None = self._read("SELECT min(due_at) FROM delayed")[0][0]
-        return due
+        if self._due == UNKNOWN:
+            due: float | None = self._read("SELECT min(due_at) FROM delayed")[0][0]
+            self._due = math.inf if due is None else due
+        return None if self._due == math.inf else self._due

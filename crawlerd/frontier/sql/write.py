@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int, int]]:
-    """Writes a change. Returns (run, account) of runs that have got their first tasks for an account other than their
-    own."""
+    """Writes a change, but for the counters of runs: see `run_end.count`. Returns (run, account) of runs that have got
+    their first tasks for an account other than their own."""
     change.count()
     if change.groups:
         groups.settle(change, execute)
@@ -49,13 +49,6 @@ def write(change: Change, execute: Execute, queues: QueueRows) -> list[tuple[int
         change.crashed,
     )
     queues.count(change.queues)
-    execute(
-        "UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, "
-        "waiting = waiting + j.value->>3, done = done + j.value->>4, dead = dead + j.value->>5, "
-        "retried = retried + j.value->>6, throttled = throttled + j.value->>7, records = records + j.value->>8 "
-        "FROM json_each(?) AS j WHERE run.id = j.value->>0",
-        ((run, *counts.row()) for run, counts in change.runs.items()),
-    )
     execute(
         "INSERT INTO tally(run, stream, records, skipped, skip_reason, marked, unmarked, unmarked_reason) "
         "SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 "

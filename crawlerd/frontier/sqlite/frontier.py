@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import FrontierRefused, StorageFailed
+from crawlerd.core.errors import FrontierRefused, StorageFailed, TaskNotReady
 from crawlerd.frontier.contract import Bounds
 from crawlerd.frontier.sql.frontier import SqlFrontier
 from crawlerd.frontier.sqlite.database import (
@@ -57,9 +57,10 @@ class SqliteFrontier(SqlFrontier):
         with self._errors(), transaction(self._db):
             yield
 
-    def _take_out(self, change: Change) -> int:
+    def _take_out(self, change: Change) -> None:
         self._execute(_GONE, sorted((*key, sorted(tasks)) for key, tasks in change.gone.items()))
-        return self._db.changes()
+        if self._db.changes() != sum(map(len, change.gone.values())):
+            raise TaskNotReady(self.name)
 
     def close(self) -> None:
         self._finish()

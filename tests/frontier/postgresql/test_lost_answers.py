@@ -76,7 +76,7 @@ def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_repeated(
         proxy.swallow = lambda data: is_commit(data) and not setattr(proxy, "swallow", lambda _: False)
         it.commit(outcomes(tasks[:50]), now=NOW)
         assert counts(server, schema) == (150, 150, 50)
-        it.commit(outcomes(tasks[50:]), now=NOW)
+        assert it.commit(outcomes(tasks[50:]), now=NOW).ended == [tasks[0].run]
         assert counts(server, schema) == (0, 0, 200)
     assert check.check(Place(server.url(), schema)) == []
 
