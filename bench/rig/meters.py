@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,10 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def frontier_bytes(state_dir: Path) -> int:
-    """On the disk, with its log."""
+    """On the disk, with its log; of a database, without the server's."""
+    if (url := state_dir / "frontier.url").exists():
+        with psycopg.connect(url.read_text()) as session:
+            return int(session.execute("SELECT pg_database_size(current_database())").fetchone()[0])  # type: ignore[index]
     return sum(each.stat().st_size for each in state_dir.glob("frontier.db*"))
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.configuration import SinkSpec
 from crawlerd.core.outcome import Complete
-from crawlerd.frontier import open_frontier, open_reader
+from crawlerd.frontier import locate, open_reader
+from crawlerd.frontier import open_frontier as opened
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.frontier.waiting_contract import FIRST
 from crawlerd.sinks import open_sink
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewTask
 
 CHUNK = 10_000  # tasks a transaction
+URL = "frontier.url"  # a file in the state directory; without it, the frontier is a file too
+
+
+def open_frontier(place: Path) -> Frontier:
+    """The frontier of a state directory, where a benchmark has put it."""
+    locate(place, lambda: frontier_url(place))
+    return opened(place, now=time.time())
+
+
+def frontier_url(place: Path) -> str:
+    """ "" for a file."""
+    return (place / URL).read_text() if (place / URL).exists() else ""
 
 
 def attached(frontier: Frontier, sink_path: Path) -> int:
@@ -38,7 +51,7 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
     Returns how many are queued.
     """
     here.state_dir.mkdir(exist_ok=True)
-    frontier = open_frontier(here.state_dir, now=time.time())
+    frontier = open_frontier(here.state_dir)
     sink = attached(frontier, here.sink_path)
     for name, wanted in tasks.items():
         account = frontier.account(of or name, source)
@@ -54,6 +67,7 @@ def fill(here: Installation, source: str, tasks: Mapping[str, Iterable[NewTask]]
 
 def queued(state_dir: Path) -> int:
     """How many tasks are ready."""
+    locate(state_dir, lambda: frontier_url(state_dir))
     reader = open_reader(state_dir)
     assert reader is not None
     ready, *_ = reader.totals()

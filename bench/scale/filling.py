@@ -13,11 +13,10 @@ import psutil
 
 from bench.rig.meters import frontier_bytes
 from bench.rig.process import part_asked
-from bench.rig.queued import CHUNK, attached, queued
+from bench.rig.queued import CHUNK, attached, open_frontier, queued
 from bench.sources.steady import Step, steady
 from crawlerd.core.outcome import Complete
 from crawlerd.engine import kinds
-from crawlerd.frontier import open_frontier
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.waiting_contract import FIRST, Block
 
@@ -34,7 +33,7 @@ def shares(tasks: int, accounts: int) -> dict[str, int]:
 
 def seed(place: Path, tasks: int, accounts: int) -> Found:
     """Accounts, each with one task of an interrupted run as far as it gets any."""
-    frontier = open_frontier(place, now=time.time())
+    frontier = open_frontier(place)
     sink = attached(frontier, place / "warehouse.db")
     for name, share in shares(tasks, accounts).items():
         account = frontier.account(name, "steady")
@@ -48,7 +47,7 @@ def seed(place: Path, tasks: int, accounts: int) -> Found:
 def enqueue(place: Path, tasks: int, accounts: int) -> Found:
     """The seeds become the queue, as children of completed tasks: transactions of about 10,000, every second one of the
     first account, the others in random order."""
-    frontier = open_frontier(place, now=time.time())
+    frontier = open_frontier(place)
     wanted = list(shares(tasks, accounts).values())
     small = [number for number in range(1, accounts) if wanted[number] > 1]
     random.Random(1).shuffle(small)
@@ -87,7 +86,7 @@ def enqueue(place: Path, tasks: int, accounts: int) -> Found:
 
 def throttle(place: Path, accounts: int) -> Found:
     """All accounts but the first and every tenth wait for a Retry-After of a day."""
-    frontier = open_frontier(place, now=time.time())
+    frontier = open_frontier(place)
     numbers = (number for number in range(1, accounts + 1) if (number - 1) % 10)
     buckets = [bucket.id for number in numbers for bucket, _ in frontier.ready_queues(number)]
     frontier.commit([], now=time.time(), blocked=dict.fromkeys(buckets, Block(time.time() + DAY)))

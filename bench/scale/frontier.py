@@ -1,21 +1,30 @@
-"""A queue of 10M tasks over 100,000 accounts and one of 20,000: enqueue, disk, memory, start, throughput, lease."""
+"""A queue of 10M tasks over 100,000 accounts and one of 20,000: enqueue, disk, memory, start, throughput, lease.
+
+With `--postgresql`, the queues are in a database of a server of its own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import statistics
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from bench.rig.fsync import Fsync
 from bench.rig.installation import Installation
 from bench.rig.process import environment, install_source, part
+from bench.rig.queued import URL
 from bench.rig.report import about, parsed, spread, table
+from bench.rig.testbed import PostgresServer, postgres_server
 from bench.scale.filling import Found
 
+SERVER = {"shared_buffers": "256MB", "max_wal_size": "4GB"}  # of PostgreSQL
 IMPORTS = 100  # running, about, the first account's among them: to start each of 100,000 takes minutes
 THROTTLED = 2_000  # accounts, of which nine tenths are throttled
 FILLING, RUNNING = "bench.scale.filling", "bench.scale.running"  # the parts that have a process of their own
@@ -65,13 +74,25 @@ class Bench:
         install_source(folder / "sources", "steady")
         self._environment = environment(folder / "sources")
         self._free = environment(folder / "sources", base=Fsync(folder).environment(0))
+        self.server: PostgresServer | None = None
         self._filled: dict[tuple[int, int], Path] = {}  # by accounts and tasks
 
     def _fill(self, place: Path, tasks: int, accounts: int) -> Found:
         """A queue. Seeding it is made cheap, since an account's first transaction is not what is measured."""
         place.mkdir()
+        if self.server:
+            (place / URL).write_text(self.server.database(f"q_{tasks}_{accounts}"))
+            (place / URL).chmod(0o600)
+            self._serve(fsync="off")
         part(FILLING, "seed", self._free, place=place, tasks=tasks, accounts=accounts)
+        if self.server:
+            self._serve(fsync="on")
         return part(FILLING, "enqueue", self._environment, place=place, tasks=tasks, accounts=accounts)
+
+    def _serve(self, fsync: str) -> None:
+        assert self.server
+        self.server.stop(signal.SIGINT)
+        self.server.start(fsync=fsync, **SERVER)
 
     def _run(
         self, place: Path, tasks: int, accounts: int, *, every: int, seconds: float = 0.0, toml: bool = False
@@ -110,7 +131,8 @@ class Bench:
             rounds = [self._run(place, tasks, accounts, every=every) for _ in range(self._args.rounds)]
             figures = (spread((each[key] for each in rounds), form) for key, form in RUN_COLUMNS.values())
             engine_rows.append((*which, *figures))
-            here = Installation(place, state_dir=".")
+            daemon: dict[str, Any] = {"frontier": {"file": URL}} if self.server else {}
+            here = Installation(place, state_dir=".", **daemon)
             for number in range(accounts):
                 here.add(f"a{number}", "steady", ["nothing"], limits=[])
             here.write()
@@ -165,11 +187,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=10_000, help="tasks that are performed before those measured")
     parser.add_argument("--leases", type=int, default=200_000, help="that are timed alone")
+    parser.add_argument("--postgresql", action="store_true", help="not in a file")
     parser.add_argument("--place", type=Path, default=Path(), help="a directory with a few free GB")
     args = parsed(parser, sizes=[400], accounts=[100], seconds=0.4, rounds=1, warm=50, leases=200)
     print(about("apsw"), "\n")
-    with tempfile.TemporaryDirectory(dir=args.place) as name:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(dir=args.place))
         bench = Bench(Path(name).resolve(), args)
+        if args.postgresql:
+            bench.server = stack.enter_context(postgres_server(**SERVER))
         bench.enqueue()
         bench.engine()
         bench.lease()

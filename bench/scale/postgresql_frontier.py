@@ -26,38 +26,41 @@ from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.postgresql.frontier import PostgresFrontier
 from crawlerd.frontier.postgresql.session import Place
 from crawlerd.frontier.sqlite.frontier import SqliteFrontier
-from crawlerd.frontier.waiting_contract import Wanted
+from crawlerd.frontier.waiting_contract import FIRST, Wanted
 
 if TYPE_CHECKING:
     from crawlerd.frontier.sql.frontier import SqlFrontier
+    from crawlerd.frontier.waiting_contract import Key, Queue
 
-BUCKETS, GROUP, FIRST = 100, 500, (-1, -1)
+BUCKETS, GROUP = 100, 500
 PAYLOAD = '{"starting_after":"cus_0123456789abcdef","limit":100}'
 
 
-def filled(it: SqlFrontier, tasks: int) -> list[tuple[int, int]]:
-    """Its queues, with so many tasks."""
+def filled(it: SqlFrontier, tasks: int) -> dict[Queue, Key]:
+    """Its queues, with so many tasks, as `cycled` takes them."""
     account = it.account("acme", "stripe")
     each = [NewTask("s.page", f"b{number % BUCKETS}", 5, PAYLOAD) for number in range(tasks)]
-    for start in range(0, tasks, 10_000):
-        it.start_run(f"import {start}", account, each[start : start + 10_000], full=True, now=time.time())
-    return [(bucket.id, run) for bucket, run in it.ready_queues(None)]
+    for start in range(0, tasks, 200_000):
+        it.start_run(f"import {start}", account, each[start : start + 200_000], full=True, now=time.time())
+    return {(bucket.id, run): FIRST for bucket, run in it.ready_queues(None)}
 
 
-def cycled(it: SqlFrontier, queues: list[tuple[int, int]], cycles: int) -> float:
-    """Cycles a second."""
+def cycled(it: SqlFrontier, queues: dict[Queue, Key], cycles: int) -> float:
+    """Cycles a second. queues: each with the key of the last task that was leased, as the engine keeps it."""
     began, done = time.perf_counter(), 0
     names = {bucket: it.bucket(bucket).name for bucket, _ in queues}
     children = {bucket: [NewTask("s.page", name, 5, PAYLOAD)] for bucket, name in names.items()}
     while done < cycles:
         share = max(1, GROUP // len(queues))
-        tasks = [task for found in it.heads_many([Wanted(each, FIRST, share) for each in queues]) for task in found]
+        tasks = [task for found in it.heads_many([Wanted(*each, share) for each in queues.items()]) for task in found]
+        tasks = tasks[:GROUP]
+        queues |= {(task.bucket, task.run): (task.priority, task.seq) for task in tasks}
         it.commit(
-            [Settled(task, 1, Complete(children=children[task.bucket])) for task in tasks[:GROUP]],
+            [Settled(task, 1, Complete(children=children[task.bucket])) for task in tasks],
             now=time.time(),
         )
         it.next_due()  # as the engine does, to know how long it may wait
-        done += len(tasks[:GROUP])
+        done += len(tasks)
     return done / (time.perf_counter() - began)
 
 

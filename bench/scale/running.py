@@ -16,6 +16,7 @@ import psutil
 
 from bench.rig.meters import MIB
 from bench.rig.process import part_asked
+from bench.rig.queued import frontier_url
 from bench.scale.filling import DAY, Found, shares
 from bench.sources.steady import steady
 from crawlerd.config.load import Settings, load
@@ -214,6 +215,7 @@ def settings_of(place: Path, accounts: int) -> Settings:
             visibility_seconds=300.0,
             max_worker_memory_bytes=1 << 30,
             log_level="warning",
+            frontier=frontier_url(place),
         ),
         accounts={name: AccountSpec(name=name, source="steady") for name in names},
         limits={name: LimitSpec() for name in names},

@@ -41,6 +41,7 @@ TABLES = {  # how many tables each prints, and what it needs that need not be th
     "scale.paused": (1, ()),
     "scale.postgresql_sink": (1, ()),
     "scale.postgresql_frontier": (1, ()),
+    "scale.postgresql_vacuum": (1, ()),
     "scale.pruning": (1, ()),
     "scale.s3_object": (1, ()),
     "scale.scrape": (1, ()),

@@ -128,6 +128,12 @@ class PostgresServer:
     def url(self, database: str = "crawl", user: str = "owner", password: str = PASSWORD, port: int = 0) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{port or self.port}/{database}"
 
+    def database(self, name: str = "crawl") -> str:
+        """Makes it. Its URL."""
+        with closing(psycopg.connect(self.url("postgres"), autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'".encode())
+        return self.url(name)
+
     def query(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Of another program, committed at once. The rows, none where the statement returns none."""
         with closing(psycopg.connect(self.url(), autocommit=True)) as connection:
@@ -155,13 +161,8 @@ def shared() -> PostgresServer:
     mine = os.getpid()
     atexit.register(lambda: server.close() if os.getpid() == mine else None)
     server.start()
-    _make_database(server)
+    server.database()
     return server
-
-
-def _make_database(server: PostgresServer) -> None:
-    with closing(psycopg.connect(server.url("postgres"), autocommit=True)) as connection:
-        connection.execute("CREATE DATABASE crawl TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'")
 
 
 @contextmanager
@@ -170,7 +171,7 @@ def postgres_server(**settings: str) -> Iterator[PostgresServer]:
     server = PostgresServer()
     try:
         server.start(**settings)
-        _make_database(server)
+        server.database()
         yield server
     finally:
         server.close()
