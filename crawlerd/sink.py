@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -11,7 +11,8 @@ from crawlerd.core.outcome import Batch, Skipped
 from crawlerd.core.output import MISSING_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from crawlerd.core.erasure import Erased, Erasure
     from crawlerd.core.task import NewTask
@@ -20,10 +21,12 @@ __all__ = [
     "MISSING_KEYS",
     "Batch",
     "Delivery",
+    "JoinedSink",
     "Mark",
     "Outbox",
     "Receipt",
     "Refused",
+    "SharedTransaction",
     "Sink",
     "SinkError",
     "SinkReplaced",
@@ -209,6 +212,43 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Closes the sink. Raises SinkError if a file could not be put in its place; its data is durable even then."""
+        ...
+
+
+class SharedTransaction(Protocol):
+    """The transaction of a frontier's next commit. What a sink writes in it is durable with the commit, or undone with
+    it. Used by one thread.
+
+    begun: a sink has begun it.
+    """
+
+    begun: bool
+
+    def backend(self) -> tuple[int, str]:
+        """The number of the server's process for its session, and when that process has begun."""
+        ...
+
+    def part(self, settings: Mapping[str, str], ended: Callable[[bool], None]) -> AbstractContextManager[Any]:
+        """The session, a `psycopg.Connection`, for the statements of a sink. At the end, all of them have succeeded,
+        or they are undone. Raises StorageFailed if the transaction cannot begin, and psycopg.Error.
+
+        settings: of the session, for these statements.
+        ended: called when the transaction has ended, with True if it was written.
+        """
+        ...
+
+
+class JoinedSink(Protocol):
+    """The additional methods of a sink that can write in the transaction of the frontier's commit.
+
+    undone: what was written last was undone with that transaction, and must be written again before the next commit.
+    """
+
+    undone: bool
+
+    def join(self, shared: SharedTransaction) -> None:
+        """From now on, what `write` writes with a mark is durable when the transaction of the commit has ended, if the
+        sink is in the same database. Raises SinkError as `write` does."""
         ...
 
 

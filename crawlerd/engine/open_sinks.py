@@ -168,6 +168,8 @@ class OpenSinks:
             attached = self._frontier.attach(f"sinks.{name}", state, self._clock.now())
             if (outbox := outbox_of(sink)) is not None:
                 outbox.call_back(self._frontier.mark, self.goes_on)
+            if self._frontier.shared and (join := getattr(sink, "join", None)):
+                join(self._frontier.shared)
         except BaseException:
             sink.close()
             raise

@@ -87,6 +87,17 @@ class Target(NamedTuple):
         return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
+class Delivered(NamedTuple):
+    """group: the outcomes that may be committed now.
+    totals: of the sinks.
+    written: the numbers of the sinks that got the mark.
+    """
+
+    group: list[Settled]
+    totals: dict[tuple[int, str], Totals]
+    written: set[int]
+
+
 class SinkWriter:
     """Writes outcomes to sinks. Used by the store's thread alone.
 
@@ -226,12 +237,33 @@ class SinkWriter:
         """Whether it is time to try a refusing sink again. clock: monotonic seconds."""
         return any(stuck.retry_at <= clock for stuck in self._stuck.values())
 
-    def deliver(
-        self, group: list[Settled], now: float, clock: float, mark: Mark | None = None
-    ) -> tuple[list[Settled], dict[tuple[int, str], Totals], set[int]]:
+    def undone(self) -> set[Sink]:
+        """The sinks whose last write was undone with the transaction of a commit."""
+        return {sink for sink in self._sinks if getattr(sink, "undone", False)}
+
+    def deliver_again(
+        self, sinks: set[Sink], group: list[Settled], delivered: Delivered, now: float, clock: float, mark: Mark
+    ) -> Delivered:
+        """Writes once more what was undone in these sinks. Outcomes whose sink refuses now wait here, as in `deliver`.
+
+        group: what was to be committed.
+        delivered: what the last call of `deliver` or of this method has returned.
+        """
+        records = self.records
+        parcels = {
+            sink: [each for each in group if self.targets[each.task.run].sink is sink and self._is_for_sink(each)]
+            for sink in sinks
+        }
+        again = self._to_sinks(parcels, group, now, clock, mark)
+        self.records = records
+        ours = {run: target.sink_id for run, target in self.targets.items() if target.sink in sinks}
+        totals = {key: each for key, each in delivered.totals.items() if key[0] not in ours}
+        written = delivered.written - set(ours.values())
+        return Delivered(again.group, totals | again.totals, written | again.written)
+
+    def deliver(self, group: list[Settled], now: float, clock: float, mark: Mark | None = None) -> Delivered:
         """Changes outcomes as their imports require, and writes their records to the sinks, with the mark. Outcomes
-        whose sink refuses wait here, and are part of a later result. Returns the outcomes that may be committed now,
-        the sinks' totals, and the numbers of the sinks that got the mark. Raises SyncFailed when nothing may be
+        whose sink refuses wait here, and are part of a later result. Raises SyncFailed when nothing may be
         committed."""
         parcels: dict[Sink, list[Settled]] = {}
         self.replaced = [sink for sink in self._sinks if not sink.intact()]
@@ -255,10 +287,17 @@ class SinkWriter:
             if stuck.retry_at <= clock:
                 parcels[sink] = [*stuck.held, *parcels.get(sink, ())]
                 group = [*group, *stuck.held]
+        return self._to_sinks(parcels, group, now, clock, mark)
+
+    def _to_sinks(
+        self, parcels: dict[Sink, list[Settled]], group: list[Settled], now: float, clock: float, mark: Mark | None
+    ) -> Delivered:
+        """Writes each sink's outcomes of a group. Those that write in the transaction of the commit come last, so that
+        it does not wait for others."""
         totals: dict[tuple[int, str], Totals] = {}
         written: set[int] = set()
         instead: dict[int, Settled | None] = {}  # what to commit in place of an outcome; None: nothing now
-        for sink, parcel in parcels.items():
+        for sink, parcel in sorted(parcels.items(), key=lambda each: hasattr(each[0], "undone")):
             before, began = self._stuck.get(sink), time.monotonic()
             if before is not None and before.retry_at > clock:
                 before.held += parcel
@@ -285,7 +324,7 @@ class SinkWriter:
         if instead:
             group = [each for settled in group if (each := instead.get(settled.task.seq, settled)) is not None]
         self.counts.hold(sum(len(stuck.held) for stuck in self._stuck.values()), clock)
-        return group, totals, written
+        return Delivered(group, totals, written)
 
     def _write(
         self, sink: Sink, parcel: list[Settled], now: float, instead: dict[int, Settled | None], mark: Mark | None

@@ -229,12 +229,11 @@ class Store:
 
         group, late = self._fence(group) if self._writer.fenced else (group, [])
         mark, began = self._frontier.mark, time.monotonic()
-        group, totals, written = self._writer.deliver(group, self._clock.now(), began, mark)
-        sink_seconds = time.monotonic() - began if written else 0.0
-        self.counts.changed(totals, self._writer.targets, self._frontier.tallied)
+        delivered = self._writer.deliver(group, self._clock.now(), began, mark)
+        sink_seconds = time.monotonic() - began if delivered.written else 0.0
         if void:
             self._writer.void({each.token for each in void})
-        group, ahead = self._portions(group)
+        group, ahead = self._portions(delivered.group)
         while True:
             if self._writer.fenced:  # a run may have been cancelled since the last try
                 group, gone = self._fence(group)
@@ -242,6 +241,7 @@ class Store:
                 ahead = [each for each in ahead if each.task.run not in self._writer.fenced]
             began = time.monotonic()
             try:
+                self.counts.changed(delivered.totals, self._writer.targets, self._frontier.tallied)
                 committed = self._frontier.commit(
                     group,
                     now=self._clock.now(),
@@ -249,8 +249,8 @@ class Store:
                     learned=notes.learned,
                     outages=notes.outages,
                     charge=charge,
-                    totals=totals,
-                    written=written,
+                    totals=delivered.totals,
+                    written=delivered.written,
                     ahead=[each for each in ahead if isinstance(each.outcome, Complete)],
                     void=[(each.task, each.token) for each in void],
                 )
@@ -268,6 +268,10 @@ class Store:
                     pass
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
+                if undone := self._writer.undone():
+                    now, clock = self._clock.now(), time.monotonic()
+                    delivered = self._writer.deliver_again(undone, [*group, *ahead], delivered, now, clock, mark)
+                    group, ahead = self._portions(delivered.group)
         if self._trouble:
             tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
             self._trouble = None

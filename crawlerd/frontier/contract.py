@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.quota_contract import QuotaRows
     from crawlerd.frontier.reports import Act
-    from crawlerd.sink import Mark, SinkState, Totals
+    from crawlerd.sink import Mark, SharedTransaction, SinkState, Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 MAX_DELAY = 86_400.0  # seconds; a due time further ahead than this means that the clock was set back
@@ -315,6 +315,11 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
     @property
     def mark(self) -> Mark:
         """The mark of the next commit, which is left in the sinks that are written before it. Costs no read."""
+        ...
+
+    @property
+    def shared(self) -> SharedTransaction | None:
+        """The transaction of the next commit, for sinks in the same database; None where no sink can be."""
         ...
 
     def attach(self, name: str, state: SinkState, now: float) -> Attached:

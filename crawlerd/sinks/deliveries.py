@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from crawlerd.core.erasure import Erasure
-    from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
+    from crawlerd.sink import Batch, Delivery, Mark, SharedTransaction, SinkState, Totals
 
     Same = Callable[[str, str], bool]  # whether two different JSON texts are the same data
 
@@ -72,6 +72,13 @@ class Rows(Protocol):
 
     def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
         """A transaction that also leaves the mark."""
+        ...
+
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
+        """Makes the following marked transactions parts of the shared one, if it is one of the same database.
+
+        undone: called when what they have written was undone.
+        """
         ...
 
     def prepare(self, first_run: int) -> None:
@@ -184,6 +191,8 @@ class RowSink:
     """A `Sink` made of rows: it writes deliveries in order, in one transaction, completely or not at all.
 
     A tombstone takes effect by its place in the order, like any record.
+
+    undone: see `JoinedSink`.
     """
 
     def __init__(self, rows: Rows, content: Content, retain_tombstones: float | None = None) -> None:
@@ -191,6 +200,15 @@ class RowSink:
         self._rows, self._content, self._retain = rows, content, retain_tombstones
         self._bare = False  # everything apart from the rows to be forgotten is deleted
         self._tables: dict[str, tuple[str, str]] = {}
+        self.undone = False
+
+    def join(self, shared: SharedTransaction) -> None:
+        """See `JoinedSink.join`."""
+        self._rows.join(shared, self._undo)
+
+    def _undo(self) -> None:
+        self.undone = True
+        self._reset()
 
     def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
         """See `Sink.write`.
@@ -198,6 +216,7 @@ class RowSink:
         Refused for a source or stream name that is not lower-case letters, digits and underscores, or that would share
         its table's name with another, and for a record that is too large for the database.
         """
+        self.undone = False
         try:
             with self._rows.marked(mark):
                 self._rows.prepare(min((each.run for each in deliveries), default=1))

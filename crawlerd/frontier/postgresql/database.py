@@ -154,9 +154,13 @@ class Connection:
         for row in rows:
             self.execute(statements, row)
 
-    def changes(self) -> int:
+    def settle(self) -> None:
+        """Waits for the answers to all that was sent."""
         if self._pipeline:
             self._pipeline.sync()
+
+    def changes(self) -> int:
+        self.settle()
         return self._last.count if self._last else 0
 
     def _run(self, statement: str, places: Mapping[str, Any]) -> Result:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -14,9 +14,10 @@ from crawlerd.core.task import Task
 from crawlerd.frontier.contract import Bounds
 from crawlerd.frontier.letter_contract import Copied
 from crawlerd.frontier.postgresql import migrations
-from crawlerd.frontier.postgresql.database import Connection
+from crawlerd.frontier.postgresql.database import Connection, Result
 from crawlerd.frontier.postgresql.dialect import Array
-from crawlerd.frontier.postgresql.session import connect, errors
+from crawlerd.frontier.postgresql.session import SESSION, connect, errors
+from crawlerd.frontier.postgresql.shared_transaction import ServerTransaction
 from crawlerd.frontier.postgresql.vacuum import Vacuum
 from crawlerd.frontier.sql.frontier import SqlFrontier
 from crawlerd.frontier.sql.waiting import BUCKET
@@ -51,12 +52,20 @@ CROSS JOIN LATERAL (
 """
 _HOLDER = """SELECT host(a.client_addr), a.pid FROM node JOIN pg_stat_activity a ON a.pid = node.pid
 AND a.backend_start = node.began WHERE node.id = ?"""
+_SELF = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _TAKE = """INSERT INTO node(id, epoch, pid, began)
 SELECT ?, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ON CONFLICT (id) DO UPDATE SET epoch = node.epoch + 1, pid = excluded.pid, began = excluded.began
 RETURNING epoch, commits"""
 _END_HOLDER = """SELECT pg_terminate_backend(a.pid) FROM node JOIN pg_stat_activity a ON a.pid = node.pid
 AND a.backend_start = node.began WHERE node.id = ? AND a.pid <> pg_backend_pid()"""
+
+
+class _Begun(NamedTuple):
+    """A transaction that has begun. number: the count of it."""
+
+    pipeline: ExitStack
+    number: Result
 
 
 class PostgresFrontier(SqlFrontier):
@@ -95,6 +104,9 @@ class PostgresFrontier(SqlFrontier):
             db.session.close()
             raise
         self._db, self._vacuum = db, Vacuum(place)
+        self._begun: _Begun | None = None  # by a sink; the next transaction goes on with it
+        settings = {**SESSION, "search_path": f'"{place.schema}"'}
+        self.shared: ServerTransaction = ServerTransaction(self._begin_shared, lambda: db.execute(_SELF).get, settings)
         super().__init__(db, str(place), now=now, bounds=bounds)
         db.reopen = self._reconnect
 
@@ -106,29 +118,74 @@ class PostgresFrontier(SqlFrontier):
 
     @contextmanager
     def _durably(self) -> Iterator[None]:
-        with self._errors():
-            self._reconnect()
-            session = self._db.session
-            ending = False
-            try:
-                with self._db.pipelined():
-                    session.execute("BEGIN", prepare=False)
-                    number = self._db.execute("SELECT begin_commit(?, ?)", (NODE, self._epoch))
+        written = False
+        try:
+            with self._errors():
+                with self._one_transaction():
                     yield
-                    ending = True
-                    session.execute("COMMIT", prepare=False)
-            except psycopg.Error as error:
-                if not ending or not self._unknown(error):
-                    self._undo(session)
-                    raise
-                session.close()
-                if not self._committed():
-                    raise
-            except BaseException:
+                written = True
+        finally:
+            self.shared.end(written=written)
+
+    @contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        if self._begun is None:
+            self._reconnect()
+        session = self._db.session
+        ending = False
+        try:
+            begun, self._begun = self._begun or self._begin(), None
+            with begun.pipeline:
+                yield
+                ending = True
+                session.execute("COMMIT", prepare=False)
+        except psycopg.Error as error:
+            if not ending or not self._unknown(error):
                 self._undo(session)
                 raise
-            else:
-                self._commits = number.get
+            session.close()
+            if not self._committed():
+                raise
+        except BaseException:
+            self._undo(session)
+            raise
+        else:
+            self._commits = begun.number.get
+
+    def _begin(self) -> _Begun:
+        with ExitStack() as stack:
+            stack.enter_context(self._db.pipelined())
+            self._db.session.execute("BEGIN", prepare=False)
+            number = self._db.execute("SELECT begin_commit(?, ?)", (NODE, self._epoch))
+            return _Begun(stack.pop_all(), number)
+
+    def _begin_shared(self) -> psycopg.Connection[Any]:
+        """Begins the transaction for a sink, unless it has begun."""
+        with self._errors():
+            if self._begun is None:
+                try:
+                    self._begin_settled()
+                except psycopg.OperationalError:
+                    if not self._db.session.closed:
+                        raise
+                    self._begin_settled()  # the server had ended the session while it was idle
+            return self._db.session
+
+    def _begin_settled(self) -> None:
+        """Begins a transaction, and waits for that: an error is not the sink's."""
+        self._reconnect()
+        session = self._db.session
+        begun = None
+        try:
+            begun = self._begin()
+            self._db.settle()
+        except BaseException:
+            if begun:
+                with suppress(psycopg.Error):
+                    begun.pipeline.close()
+            self._undo(session)
+            raise
+        self._begun = begun
 
     def _reconnect(self) -> None:
         """Opens another connection where the last one is broken."""

@@ -24,7 +24,7 @@ OLDEST = 14_00_00  # of servers
 LONG_SECONDS = 6 * 3600.0
 FENCED = "CRW01"  # raised by begin_commit
 NOT_READY = "CRW02"  # raised by expect_tasks
-_SESSION = {
+SESSION = {
     "client_min_messages": "warning",
     "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen must not keep its locks
@@ -141,7 +141,7 @@ def connect(place: Place, *, reading: bool = False, patient: bool = False) -> ps
 def _set_up(place: Place, session: psycopg.Connection[Any], *, reading: bool) -> None:
     if session.info.server_version < OLDEST:
         raise FrontierError(f"{place} is older than PostgreSQL {OLDEST // 10_000}: upgrade the server")
-    settings = {**_SESSION, "search_path": f'"{place.schema}"'}
+    settings = {**SESSION, "search_path": f'"{place.schema}"'}
     if reading:
         settings |= {"default_transaction_read_only": "on"}
     session.execute(

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.sql.database_contract import Database
     from crawlerd.frontier.submission_contract import Chunk
     from crawlerd.frontier.waiting_contract import Block
-    from crawlerd.sink import SinkState, Totals
+    from crawlerd.sink import SharedTransaction, SinkState, Totals
 
 
 class SqlFrontier(RunControl, SubmissionRows):
@@ -229,6 +229,8 @@ class SqlFrontier(RunControl, SubmissionRows):
             return self._answers.done(StartedRun(run, self._apply(change).ended, change.enqueued[run]))
 
     # sinks
+
+    shared: SharedTransaction | None = None
 
     @property
     def mark(self) -> Mark:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg.adapt import Dumper
+from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format, TransactionStatus
 
 from crawlerd.sink import SinkError, SinkReplaced, SinkState
@@ -23,11 +23,11 @@ from crawlerd.sinks.postgresql.failures import ANOTHER, FENCED, Place, failure
 from crawlerd.sinks.postgresql.statements import PINS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from psycopg.abc import Params
 
-    from crawlerd.sink import Mark
+    from crawlerd.sink import Mark, SharedTransaction
 
 R = TypeVar("R")
 
@@ -72,6 +72,9 @@ _END_OTHER = """SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN 
 WHERE w.name = %s AND a.application_name = 'crawlerd' AND a.usename = current_user AND a.pid <> pg_backend_pid()"""
 _LOST = """SELECT name FROM _crawlerd_stream WHERE counted <> -1
 AND to_regclass(quote_ident(name)) IS NULL"""
+_FENCE = "SELECT _crawlerd_begin(%s::text, %s::text, %s::bigint)"
+_SAME = """SELECT 1 FROM pg_stat_activity WHERE pid = %s::bigint AND backend_start = %s::text::timestamptz
+AND datname = current_database() AND usename = current_user"""
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('crawlerd'), hashtext(current_schema()))"
 
 
@@ -84,6 +87,18 @@ class _TextDumper(Dumper):
 
     def dump(self, obj: bytes) -> bytes:
         return bytes(obj)
+
+
+class _LentCursor(psycopg.Cursor[Any]):
+    """A cursor of a session that belongs to the frontier, with values as the sink's statements give and expect them."""
+
+    def __init__(self, session: psycopg.Connection[Any], adapters: AdaptersMap | None) -> None:
+        self._its = adapters
+        super().__init__(session)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return self._its or super().adapters
 
 
 class Connection(psycopg.Connection[Any]):
@@ -114,15 +129,34 @@ class Database:
         self._rest: tuple[float, SinkError] | None = None
         self.generation = 0
         self.identity = ""
+        self._shared: SharedTransaction | None = None
+        self._undone: Callable[[], None] = lambda: None
+        self._lent: psycopg.Connection[Any] | None = None  # while a part of the shared transaction is written
+        self._adapters: AdaptersMap | None = None
+        self._unconfirmed: dict[str, int] = {}  # marks in the shared transaction
         self._connect()
+
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
+        """Writes in that transaction from now on, if it is one of the same database and role. undone: called when what
+        was written was undone with it. Raises SinkError if the server cannot be reached."""
+        with self.apart() as connection:
+            same = connection.execute(_SAME, shared.backend()).fetchone()
+            self._adapters = connection.adapters
+        if same:
+            self._shared, self._undone = shared, undone
 
     def execute(self, query: str, parameters: Params | None = None) -> psycopg.Cursor[Any]:
         """Executes a statement within a transaction, without waiting for its end."""
+        if self._lent is not None:
+            return _LentCursor(self._lent, self._adapters).execute(query.encode(), parameters)
         assert self._connection is not None  # noqa: S101 - there is one in a transaction
         return self._connection.execute(query.encode(), parameters)
 
     def patient(self) -> None:
         """Lets the transaction take a long time."""
+        if self._lent is not None:
+            self._lent.patience = LONG_SECONDS  # type: ignore[attr-defined]  # the frontier's connections have it too
+            return
         assert self._connection is not None  # noqa: S101 - as above
         self._connection.patience = LONG_SECONDS
 
@@ -136,16 +170,16 @@ class Database:
     def transaction(self, mark: Mark | None = None) -> Iterator[None]:
         """Durable at its end, with the mark, or nothing is written; if the server does not answer, the result is
         unknown. Raises SinkError for all errors of PostgreSQL."""
+        if self._shared and (mark or self._shared.begun):
+            with self._failures_named(), self._part(self._shared, mark):
+                yield
+            return
         connection = self._ready()
         try:
             with self._failures_named(), connection.pipeline():
                 connection.execute("BEGIN")
-                connection.execute(
-                    "SELECT _crawlerd_begin(%s::text, %s::text, %s::bigint)", (self.identity, self._writer, self._epoch)
-                )
-                yield
-                if mark:
-                    connection.execute(_MARK, (mark.frontier, mark.number))
+                with self._fenced(mark):
+                    yield
                 connection.execute("COMMIT")
         except BaseException:
             self._undo(connection)
@@ -154,6 +188,36 @@ class Database:
             connection.patience = ANSWER_SECONDS
         if mark:
             self._marked[mark.frontier] = mark.number
+
+    @contextmanager
+    def _fenced(self, mark: Mark | None) -> Iterator[None]:
+        self.execute(_FENCE, (self.identity, self._writer, self._epoch))
+        yield
+        if mark:
+            self.execute(_MARK, (mark.frontier, mark.number))
+
+    @contextmanager
+    def _part(self, shared: SharedTransaction, mark: Mark | None) -> Iterator[None]:
+        """A part of the shared transaction: it is durable when that has ended, see `_ended`."""
+        if self._replaced is not None:
+            raise SinkReplaced(self._replaced)
+        settings = {**PINS, "lock_timeout": LOCK_TIMEOUT, "search_path": f'"{self.place.schema}"'}
+        with shared.part(settings, self._ended) as self._lent:
+            try:
+                with self._fenced(mark):
+                    yield
+            finally:
+                self._lent = None
+        if mark:
+            self._unconfirmed[mark.frontier] = mark.number
+
+    def _ended(self, written: bool) -> None:
+        if written:
+            self._marked |= self._unconfirmed
+        else:
+            self.generation += 1
+            self._undone()
+        self._unconfirmed.clear()
 
     @contextmanager
     def apart(self) -> Iterator[Connection]:

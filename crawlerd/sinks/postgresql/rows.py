@@ -18,10 +18,10 @@ from crawlerd.sinks.postgresql.relations import relation, stream_statements
 from crawlerd.sinks.postgresql.statements import SEPARATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from crawlerd.core.erasure import Erased, Erasure
-    from crawlerd.sink import Batch, Delivery, Mark, SinkState
+    from crawlerd.sink import Batch, Delivery, Mark, SharedTransaction, SinkState
     from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
 ROWS, ROW_BYTES = 1_000, 16 << 20  # of one statement
@@ -91,6 +91,9 @@ class PostgresRows:
             for run, stream in self._changed:
                 self.database.execute(_TALLY, (run, stream, *self._tallies[run][stream]))
             self._changed.clear()
+
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
+        self.database.join(shared, undone)
 
     def prepare(self, first_run: int) -> None:
         """There is nothing to prepare."""

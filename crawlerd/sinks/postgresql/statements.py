@@ -22,6 +22,8 @@ PINS = {
     "enable_material": "off",
     "enable_memoize": "off",
     "enable_bitmapscan": "off",
+    "from_collapse_limit": "8",  # PostgreSQL's own; the frontier's sessions have another
+    "join_collapse_limit": "8",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }

@@ -18,12 +18,12 @@ from crawlerd.sinks.sqlite.erasing import erase, expire
 from crawlerd.sinks.sqlite.tallies import CHANGE, Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from crawlerd.core.erasure import Erased, Erasure
-    from crawlerd.sink import Batch, Delivery, Mark, SinkState, Totals
+    from crawlerd.sink import Batch, Delivery, Mark, SharedTransaction, SinkState, Totals
     from crawlerd.sinks.deliveries import RowStamp, Same, SweepBounds
 
 # A rowid table: objects are appended, and only the key's index is in key order. WITHOUT ROWID was as fast for ascending
@@ -117,6 +117,9 @@ class SqliteRows:
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.database.transaction()
+
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
+        """A file is never the frontier's database."""
 
     def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
         return self.database.marked(mark)

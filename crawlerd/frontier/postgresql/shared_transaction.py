@@ -1,0 +1,72 @@
+"""The transaction of a commit, in which sinks of the same database write before the frontier does."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_SET = "SELECT set_config(key, value, true) FROM unnest(%s::text[], %s::text[]) AS s(key, value)"
+
+
+class ServerTransaction:
+    """See `crawlerd.sink.SharedTransaction`. Each sink writes after a savepoint, so an error of one undoes only what
+    that one has written."""
+
+    def __init__(
+        self,
+        begin: Callable[[], psycopg.Connection[Any]],
+        backend: Callable[[], tuple[int, str]],
+        settings: Mapping[str, str],
+    ) -> None:
+        """begin: begins the transaction unless it has begun; returns its session, in pipeline mode.
+        backend: the number and the start of the server's process for the session.
+        settings: of the session, for the frontier's statements.
+        """
+        self._begin, self.backend, self._settings = begin, backend, settings
+        self._parts: dict[Callable[[bool], None], None] = {}
+        self.begun = False
+
+    @contextmanager
+    def part(self, settings: Mapping[str, str], ended: Callable[[bool], None]) -> Iterator[psycopg.Connection[Any]]:
+        session = self._begin()
+        self.begun = True
+        try:
+            with session.pipeline():  # at its end, all answers are here
+                session.execute("SAVEPOINT part")
+                self._set(session, settings)
+                yield session
+                self._set(session, {key: value for key, value in self._settings.items() if key in settings})
+                session.execute("RELEASE SAVEPOINT part")
+        except BaseException:
+            self._undo(session)
+            raise
+        self._parts[ended] = None
+
+    def end(self, *, written: bool) -> None:
+        """The transaction has ended."""
+        parts, self._parts = self._parts, {}
+        self.begun = False
+        for ended in parts:
+            ended(written)
+
+    @staticmethod
+    def _set(session: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+        session.execute(_SET, (list(settings), list(settings.values())))
+
+    @staticmethod
+    def _undo(session: psycopg.Connection[Any]) -> None:
+        """After an error. A session in which the part cannot be undone is not used any more."""
+        if session.broken:
+            return
+        try:
+            with session.pipeline():
+                session.execute("ROLLBACK TO SAVEPOINT part")
+                session.execute("RELEASE SAVEPOINT part")
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                session.close()
