@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ def test_a_connection_that_is_lost_before_it_has_its_epoch_is_not_used(
         swallowed: list[bytes] = []
 
         def swallowing(data: bytes) -> bool:
-            found = next((each for each in (b"COMMIT", b"INSERT INTO node") if each in data), None)
+            found = next((each for each in (b"COMMIT", b"UPDATE node SET epoch") if each in data), None)
             if found is None or found in swallowed:
                 return False
             swallowed.append(found)
@@ -99,7 +100,7 @@ def test_a_connection_that_is_lost_before_it_has_its_epoch_is_not_used(
 
         proxy.swallow = swallowing
         it.commit(outcomes(tasks[:50]), now=NOW)
-        assert swallowed == [b"COMMIT", b"INSERT INTO node"]
+        assert swallowed == [b"COMMIT", b"UPDATE node SET epoch"]
         it.commit(outcomes(tasks[50:]), now=NOW)
         assert counts(server, schema) == (0, 0, 200)
 
@@ -215,19 +216,36 @@ def test_of_two_owners_the_later_one_is_refused_and_one_that_was_taken_for_dead_
         )  # as the server does with a connection that is dead
         with opened(place) as second:
             second.commit(outcomes(tasks[:10]), now=NOW)
-            with pytest.raises((FrontierRefused, StorageFailed)):
+            with suppress(StorageFailed):  # its connection is gone; the next try opens another
                 first.commit(outcomes(tasks[10:20]), now=NOW)
-            assert counts(server, schema) == (190, 190, 10)
+            for _ in range(2):
+                with pytest.raises(FrontierRefused, match="another crawlerd has taken it over"):
+                    first.commit(outcomes(tasks[10:20]), now=NOW)
+            second.commit(outcomes(tasks[20:30]), now=NOW)  # on its connection, which nobody has ended
+            assert counts(server, schema) == (180, 180, 20)
 
 
-def test_an_old_backup_in_the_place_of_the_newest_state_is_refused(schema: str) -> None:
+def test_an_owner_whose_session_ended_in_a_transaction_goes_on(schema: str) -> None:
+    """As after 10 seconds in which the process was stopped."""
+    server = shared()
+    with opened(Place(server.url(), schema)) as it:
+        tasks = started(it)
+        it._db.session.execute("SET idle_in_transaction_session_timeout = '100ms'")
+        with pytest.raises(StorageFailed, match="idle-in-transaction timeout"), it._durably():
+            assert it._db.execute("SELECT 1").get == 1  # from now on, the server waits for the process
+            time.sleep(0.5)
+        it.commit(outcomes(tasks[:10]), now=NOW)
+        assert counts(server, schema) == (190, 190, 10)
+
+
+def test_an_old_backup_in_the_place_of_the_newest_state_ends_the_process(schema: str) -> None:
     server = shared()
     with opened(Place(server.url(), schema)) as it:
         tasks = started(it)
         it.commit(outcomes(tasks[:10]), now=NOW)
         server.query(f"UPDATE {schema}.node SET commits = commits - 1")
         it._db.session.close()
-        with pytest.raises(FrontierRefused, match="went back to an older state"):
+        with pytest.raises(SyncFailed, match="went back to an older state"):
             it.commit(outcomes(tasks[10:20]), now=NOW)
 
 
