@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.postgresql import check, frontier
 from crawlerd.frontier.postgresql.frontier import PostgresFrontier
-from crawlerd.frontier.postgresql.session import Place, Session
+from crawlerd.frontier.postgresql.session import Place, Session, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,19 +224,6 @@ def test_of_two_owners_the_later_one_is_refused_and_one_that_was_taken_for_dead_
             assert counts(server, schema) == (180, 180, 20)
 
 
-def test_an_owner_whose_session_ended_in_a_transaction_goes_on(schema: str) -> None:
-    """As after 10 seconds in which the process was stopped."""
-    server = shared()
-    with opened(Place(server.url(), schema)) as it:
-        tasks = started(it)
-        it._db.session.execute("SET idle_in_transaction_session_timeout = '100ms'")
-        with pytest.raises(StorageFailed, match="idle-in-transaction timeout"), it._durably():
-            assert it._db.execute("SELECT 1").get == 1  # from now on, the server waits for the process
-            time.sleep(0.5)
-        it.commit(outcomes(tasks[:10]), now=NOW)
-        assert counts(server, schema) == (190, 190, 10)
-
-
 def test_an_old_backup_in_the_place_of_the_newest_state_ends_the_process(schema: str) -> None:
     server = shared()
     with opened(Place(server.url(), schema)) as it:
@@ -247,6 +233,15 @@ def test_an_old_backup_in_the_place_of_the_newest_state_ends_the_process(schema:
         it._db.session.close()
         with pytest.raises(SyncFailed, match="went back to an older state"):
             it.commit(outcomes(tasks[10:20]), now=NOW)
+
+
+@pytest.mark.parametrize("code", ["25P03", "25P04", "40P01", "53100", "53300", "55P03", "57014", "57P01", "58030"])
+def test_what_the_server_may_do_to_a_session_is_tried_again(code: str) -> None:
+    """Such as timeouts of the role, after which nothing was written."""
+    place = Place("postgresql://owner:hunter2@db/crawl")
+    error = named(place, psycopg.errors.lookup(code)("the server's words"))
+    assert isinstance(error, StorageFailed)
+    assert error.full
 
 
 def test_another_database_than_before_is_refused(schema: str, tmp_path: Path) -> None:
