@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 
-from crawlerd.core.errors import FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.errors import FrontierRefused, StartAgain, StorageFailed
 from crawlerd.core.task import Task
 from crawlerd.frontier.contract import Bounds
 from crawlerd.frontier.letter_contract import Copied
@@ -168,12 +168,12 @@ class PostgresFrontier(SqlFrontier):
                 with self._errors():
                     self._reconnect()
                 return bool(self._commits >= number)
-            except SyncFailed:
+            except StartAgain:
                 raise
             except StorageFailed as error:
                 if time.monotonic() > until:
-                    raise SyncFailed(
-                        f"{error}; it is not known whether the last group was written: the next start finds out"
+                    raise StartAgain(
+                        f"{error}; it is not known whether the last group was written: start again, which finds out"
                     ) from None
             time.sleep(0.2)  # nothing tells when a server is back
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.errors import FrontierError, FrontierRefused, StartAgain, StorageFailed
 from crawlerd.frontier.postgresql.database import adapt
 
 if TYPE_CHECKING:
@@ -216,9 +216,9 @@ def taken_over(place: Place) -> FrontierRefused:
     )
 
 
-def older_state(place: Place) -> SyncFailed:
+def older_state(place: Place) -> StartAgain:
     """Commits that were confirmed are gone."""
-    return SyncFailed(
+    return StartAgain(
         f"{place} went back to an older state: a standby took over that lacked the newest commits, or a backup was put "
-        "in place; the next start goes on from there, and sends the requests of those commits again"
+        "in place: start again; it goes on from there, and sends the requests of those commits again"
     )

@@ -12,7 +12,7 @@ import pytest
 from support.postgres_server import PASSWORD, PostgresServer, postgres_server, shared
 from support.tcp_proxy import TcpProxy
 
-from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierRefused, StartAgain, StorageFailed
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
@@ -197,7 +197,7 @@ def test_what_is_not_known_in_time_ends_the_process(schema: str, monkeypatch: py
             return is_commit(data)
 
         proxy.swallow = gone
-        with pytest.raises(SyncFailed, match="the next start finds out"):
+        with pytest.raises(StartAgain, match="start again, which finds out"):
             it.commit(outcomes(tasks[:50]), now=NOW)
         it.close()
     assert counts(server, schema) == (150, 150, 50)
@@ -231,7 +231,7 @@ def test_an_old_backup_in_the_place_of_the_newest_state_ends_the_process(schema:
         it.commit(outcomes(tasks[:10]), now=NOW)
         server.query(f"UPDATE {schema}.node SET commits = commits - 1")
         it._db.session.close()
-        with pytest.raises(SyncFailed, match="went back to an older state"):
+        with pytest.raises(StartAgain, match="went back to an older state"):
             it.commit(outcomes(tasks[10:20]), now=NOW)
 
 
