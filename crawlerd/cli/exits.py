@@ -19,6 +19,7 @@ from crawlerd.core.errors import (
     FrontierTooNew,
     FrontierUnusable,
     ReaderGone,
+    StartAgain,
     StorageFailed,
     SyncFailed,
 )
@@ -82,6 +83,8 @@ def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
     except ReaderGone as error:
         text = f"{error}; the import has not ended, and the next one writes everything again"
         fail(text, ExitCode.READER_GONE, tell)
+    except StartAgain as error:
+        fail(error, ExitCode.DISK, tell)
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK, tell)
     except StorageFailed as error:

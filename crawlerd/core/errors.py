@@ -204,6 +204,11 @@ class SyncFailed(StorageFailed):
         super().__init__(message, full=False)
 
 
+class StartAgain(SyncFailed):
+    """What a database server has is not what was written to it, or is not known. The process must end; the next one
+    reads what is there and goes on. The message says what to do."""
+
+
 class ReaderGone(SyncFailed):
     """The reader of a sink's output is gone. The process must end, since the next reader has none of the records that
     were written."""

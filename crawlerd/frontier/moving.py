@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crawlerd.core.errors import FrontierError
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.postgresql import check as server_check
-from crawlerd.frontier.postgresql import copying, migrations
+from crawlerd.frontier.postgresql import copying, holder, migrations
 from crawlerd.frontier.postgresql.session import connect as connect_server
 from crawlerd.frontier.postgresql.session import errors
 from crawlerd.frontier.sqlite import check as file_check
@@ -36,14 +36,16 @@ PART = f"{FILE_NAME}.part"
 def to_server(state_dir: Path, place: Place) -> int:
     """Copies the file's tables into the database. Returns how many rows.
 
-    Raises FrontierLocked while a daemon runs; FrontierError where there is no file, where the database has a frontier
-    with something in it already, or where the source or the copy breaks an invariant: nothing has changed then.
+    Raises FrontierLocked while a daemon uses either; FrontierError where there is no file, where the database has a
+    frontier with something in it already, or where the source or the copy breaks an invariant. Nothing has changed
+    then.
     """
     path = state_dir / FILE_NAME
     with StateLock(state_dir), closing(open_readable(path)) as source:
         _sound(str(path), file_check.check(path))
         with closing(connect_server(place, patient=True)) as session, errors(place):
             migrations.migrate(place, session)
+            holder.refuse_held(place, session)
             with session.transaction():
                 if session.execute("SELECT 1 FROM run LIMIT 1").fetchone():
                     raise FrontierError(
@@ -78,6 +80,7 @@ def to_file(state_dir: Path, place: Place) -> int:
             closing(connect(part)) as target,
             storage_errors(part, target),
         ):
+            holder.refuse_held(place, session)
             session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             with transaction(target):
                 rows = _fill_file(target, session)

@@ -188,7 +188,7 @@ class Connection:
             try:
                 self.reopen()
             except StorageFailed as error:
-                if time.monotonic() > until:
+                if not error.full or time.monotonic() > until:
                     raise
                 if not trouble:
                     log.error("%s; nothing is lost, trying again every second", error)

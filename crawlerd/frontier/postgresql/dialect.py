@@ -194,8 +194,9 @@ def _kinds(text: str, shape: Shape, used: set[int], guess: Callable[[str], str])
     """The types of the columns that `unnest` gives."""
     size = max((*used, len(shape.types) - 1)) + 1 if used else len(shape.types)
     types: list[str | None] = [*shape.types, *[None] * size][:size]
-    if shape.form == "values" and not used:
-        return [types[0] or guess(_beside(text, r"(?:\w+\.)?value") or _listed(text))]
+    if shape.form in ("values", "pairs") and not used:
+        *keys, value = types
+        return [*map(str, keys), value or guess(_beside(text, r"(?:\w+\.)?value") or _listed(text))]
     inserted = _inserted(text)
     return [
         kind or guess(inserted.get(column) or _beside(text, rf"(?:\w+\.)?value->>{column}\b") or "")
@@ -212,6 +213,7 @@ def _beside(text: str, reference: str) -> str:
 
 def _listed(text: str) -> str:
     found = re.search(r"\b(\w+) (?:NOT )?IN \(SELECT value FROM json_each", text)
+    found = found or re.search(r"\((\w+)\) AS \(SELECT value FROM json_each", text)
     return found[1] if found else ""
 
 

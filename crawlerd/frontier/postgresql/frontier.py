@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import psycopg
 
-from crawlerd.core.errors import FrontierLocked, FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.errors import FrontierRefused, StartAgain, StorageFailed
 from crawlerd.core.task import Task
 from crawlerd.frontier.contract import Bounds
 from crawlerd.frontier.letter_contract import Copied
-from crawlerd.frontier.postgresql import migrations
+from crawlerd.frontier.postgresql import holder, migrations
 from crawlerd.frontier.postgresql.database import Connection, Result
 from crawlerd.frontier.postgresql.dialect import Array
-from crawlerd.frontier.postgresql.session import SESSION, connect, errors
+from crawlerd.frontier.postgresql.holder import NODE
+from crawlerd.frontier.postgresql.session import SESSION, connect, errors, older_state, taken_over
 from crawlerd.frontier.postgresql.shared_transaction import ServerTransaction
 from crawlerd.frontier.postgresql.vacuum import Vacuum
 from crawlerd.frontier.sql.frontier import SqlFrontier
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from crawlerd.frontier.postgresql.session import Place
     from crawlerd.frontier.waiting_contract import Key, Queue
 
-NODE = 1  # the only one, so far
 UNKNOWN_SECONDS = 20.0  # that the outcome of a COMMIT without an answer is looked for
 
 _GONE = """WITH gone AS (DELETE FROM ready WHERE (bucket, run, priority, seq) IN
@@ -50,15 +51,18 @@ CROSS JOIN LATERAL (
     ORDER BY ready.priority, ready.seq LIMIT wanted.most
 ) AS head JOIN kind ON kind.id = head.kind ORDER BY wanted.key, head.priority, head.seq
 """
-_HOLDER = """SELECT host(a.client_addr), a.pid FROM node JOIN pg_stat_activity a ON a.pid = node.pid
-AND a.backend_start = node.began WHERE node.id = ?"""
 _SELF = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _TAKE = """INSERT INTO node(id, epoch, pid, began)
 SELECT ?, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ON CONFLICT (id) DO UPDATE SET epoch = node.epoch + 1, pid = excluded.pid, began = excluded.began
 RETURNING epoch, commits"""
-_END_HOLDER = """SELECT pg_terminate_backend(a.pid) FROM node JOIN pg_stat_activity a ON a.pid = node.pid
-AND a.backend_start = node.began WHERE node.id = ? AND a.pid <> pg_backend_pid()"""
+# Of PostgreSQL's own, for connections of this process only: after another process has taken over, they find nothing.
+_OWN = "(node.pid, node.began) IN (SELECT * FROM unnest($2::bigint[], $3::text[]::timestamptz[]))"
+_END_LAST = f"""SELECT pg_terminate_backend(a.pid) FROM node JOIN pg_stat_activity a ON a.pid = node.pid
+AND a.backend_start = node.began WHERE node.id = $1 AND {_OWN} AND a.pid <> pg_backend_pid()"""  # noqa: S608 - our own text
+_TAKE_NEXT = f"""UPDATE node SET epoch = epoch + 1, pid = a.pid, began = a.backend_start FROM pg_stat_activity a
+WHERE node.id = $1 AND {_OWN} AND a.pid = pg_backend_pid() RETURNING epoch, commits"""  # noqa: S608 - our own text
+_MOST_OWN = 1_000  # connections that are remembered
 
 
 class _Begun(NamedTuple):
@@ -94,12 +98,9 @@ class PostgresFrontier(SqlFrontier):
                 migrations.migrate(place, db.session)
                 if mark:
                     _compare(place, mark, db.execute("SELECT id FROM frontier").get)
-                for host, pid in db.execute(_HOLDER, (NODE,)):
-                    raise FrontierLocked(
-                        f"{place} is in use by another crawlerd"
-                        f"{f' at {host}' if host else ''} (process {pid} of the server): end that one first"
-                    )
-                self._take(db)
+                holder.refuse_held(place, db.session)
+                self._own = deque([db.execute(_SELF).get], _MOST_OWN)
+                self._epoch, self._commits = db.execute(_TAKE, (NODE,)).get
         except BaseException:
             db.session.close()
             raise
@@ -109,9 +110,6 @@ class PostgresFrontier(SqlFrontier):
         self.shared: ServerTransaction = ServerTransaction(self._begin_shared, lambda: db.execute(_SELF).get, settings)
         super().__init__(db, str(place), now=now, bounds=bounds)
         db.reopen = self._reconnect
-
-    def _take(self, db: Connection) -> None:
-        self._epoch, self._commits = db.execute(_TAKE, (NODE,)).get
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(self._place)
@@ -203,14 +201,21 @@ class PostgresFrontier(SqlFrontier):
         finally:
             self._db.reopen = self._reconnect
         if self._commits < before:
-            raise FrontierRefused(
-                f"{self._place} went back to an older state: a standby took over that lacked the newest commits"
-            )
+            raise older_state(self._place)
 
     def _take_over(self) -> None:
-        """Another epoch. The last connection is ended at the server, and its transaction is waited for."""
-        self._db.execute(_END_HOLDER, (NODE,))
-        self._take(self._db)
+        """Another epoch. The last connection is ended at the server, and its transaction is waited for. FrontierRefused
+        where the last one was not of this process."""
+        self._own.append(self._db.execute(_SELF).get)
+        own = [NODE, *map(Array, ("bigint", "text"), zip(*self._own, strict=True))]
+        self._db.raw(_END_LAST, own)
+        taken = self._db.raw(_TAKE_NEXT, own).fetchone()
+        if taken is None:
+            commits = self._db.execute("SELECT commits FROM node WHERE id = ?", (NODE,)).get
+            if commits is None or commits < self._commits:
+                raise older_state(self._place)
+            raise taken_over(self._place)
+        self._epoch, self._commits = taken
 
     def _committed(self) -> bool:
         """Whether a transaction was written, to whose COMMIT no answer came."""
@@ -220,10 +225,12 @@ class PostgresFrontier(SqlFrontier):
                 with self._errors():
                     self._reconnect()
                 return bool(self._commits >= number)
+            except StartAgain:
+                raise
             except StorageFailed as error:
                 if time.monotonic() > until:
-                    raise SyncFailed(
-                        f"{error}; it is not known whether the last group was written: the next start finds out"
+                    raise StartAgain(
+                        f"{error}; it is not known whether the last group was written: start again, which finds out"
                     ) from None
             time.sleep(0.2)  # nothing tells when a server is back
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from crawlerd.core.errors import FrontierError
 from crawlerd.frontier.lock import StateLock
-from crawlerd.frontier.postgresql import migrations
+from crawlerd.frontier.postgresql import holder, migrations
 from crawlerd.frontier.postgresql.database import tables
 from crawlerd.frontier.postgresql.session import connect, errors
 
@@ -28,6 +28,7 @@ def vacuum(place: Place, state_dir: Path) -> tuple[int, int]:
     while a daemon runs: each table is locked while it is written again."""
     with StateLock(state_dir), closing(connect(place, patient=True)) as session, errors(place):
         migrations.check_version(place, session)
+        holder.refuse_held(place, session)
         before = _size(session)
         for table in tables():
             session.execute(f'VACUUM (FULL, ANALYZE) "{table}"'.encode(), prepare=False)
@@ -40,11 +41,12 @@ def begin_new(place: Place, state_dir: Path, mark: Path, *, force: bool) -> str 
     force: also when they are a usable frontier.
     """
     with StateLock(state_dir), closing(connect(place)) as session, errors(place):
-        if migrations.version(session) is None:
+        if not migrations.has_tables(session):
             mark.unlink(missing_ok=True)
             return None
         if not force:
-            raise FrontierError(f"{place} is usable; to begin without it, use --force")
+            raise FrontierError(f"{place} has tables already; to begin without them, use --force")
+        holder.refuse_held(place, session)
         aside = f"{place.schema}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
         session.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{aside}"'.encode(), prepare=False)
         mark.unlink(missing_ok=True)

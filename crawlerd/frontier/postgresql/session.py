@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from crawlerd.core.errors import FrontierError, FrontierRefused, StorageFailed, TaskNotReady
+from crawlerd.core.errors import FrontierError, FrontierRefused, StartAgain, StorageFailed, TaskNotReady
 from crawlerd.frontier.postgresql.database import adapt
 
 if TYPE_CHECKING:
@@ -25,8 +25,18 @@ LONG_SECONDS = 6 * 3600.0
 FENCED = "CRW01"  # raised by begin_commit
 NOT_READY = "CRW02"  # raised by expect_tasks
 SESSION = {
+    "client_connection_check_interval": "1s",  # the sessions of a process or machine that is gone end by themselves,
+    "tcp_keepalives_idle": "10",  # so that the next one is not told that the frontier is in use
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
     "client_min_messages": "warning",
+    "array_nulls": "on",  # what statements mean must not depend on the role's or the database's defaults
+    "DateStyle": "ISO",
+    "extra_float_digits": "1",
+    "transform_null_equals": "off",
     "default_transaction_isolation": "read committed",
+    "idle_session_timeout": "0",  # a daemon may have nothing to do
     "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen must not keep its locks
     "lock_timeout": "5s",
     "synchronous_commit": "on",
@@ -55,6 +65,10 @@ _CONNECTION: Mapping[str, Any] = {
     "target_session_attrs": "read-write",  # of several hosts, the one that is not a standby
     "tcp_user_timeout": 15_000,
 }
+_DAMAGED = (
+    "a table, column or function of it is missing: restore it with pg_restore, or set it aside with "
+    "`crawlerd frontier new --force`, after which each import reads everything"
+)
 _ADVICE = {
     "53100": "free space on the server's disk",
     "53300": "the server has no connection left; raise max_connections, or end others",
@@ -66,9 +80,21 @@ _ADVICE = {
     "3D000": "create the database",
     "28P01": "correct the password in the URL, or the role's",
     "28000": "the server's pg_hba.conf does not let this role in",
+    "42P01": _DAMAGED,
+    "42703": _DAMAGED,
+    "42883": _DAMAGED,
 }
+# A connection that is refused has no SQLSTATE, only the server's words.
+_CODES = (
+    (re.compile("password authentication failed|no password supplied"), "28P01"),
+    (re.compile("no pg_hba.conf entry|pg_hba.conf rejects"), "28000"),
+    (re.compile('database ".*" does not exist'), "3D000"),
+    (re.compile("session is read-only|server is in hot standby mode"), "25006"),
+    (re.compile("too many (clients|connections)|connection slots are reserved"), "53300"),
+)
 # Nothing is wrong with what was sent: the same may be sent again.
-_AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^57014$|^58030$")
+_AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^25P0|^57014$|^58030$")
+_NO_ANSWER = "wait timeout expired"  # in psycopg's words
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
 
 
@@ -166,16 +192,36 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
     """What to tell of it. StorageFailed when the same may be tried again."""
     code = error.sqlstate or ""
     said = getattr(error.diag, "message_primary", None) or str(error)
+    if said == _NO_ANSWER:
+        said = f"no answer within {Session.patience:g} s"
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = re.sub("connection (failed|is bad): |consuming input failed: ", "", "; ".join(lines[:4]))
     reason = place.without_secrets(text)[:500] or type(error).__name__
     if code == FENCED:
-        return FrontierRefused(f"{place}: another crawlerd has taken it over; this one has written nothing since")
+        return taken_over(place)
     if code == NOT_READY:
         return TaskNotReady(str(place))
-    advice = f": {_ADVICE[code]}" if code in _ADVICE else ""
+    advised = code or next((code for words, code in _CODES if words.search(reason)), "")
+    advice = f": {_ADVICE[advised]}" if advised in _ADVICE else ""
     if not code:
-        return StorageFailed(f"{place} cannot be reached: {reason}", full=True)
+        return StorageFailed(
+            f"{place} cannot be reached ({reason}){advice}" if advice else f"{place} cannot be reached: {reason}",
+            full=True,
+        )
     if _AGAIN.match(code):
         return StorageFailed(f"{place} cannot be used ({reason}){advice}", full=True)
     return FrontierError(f"{place} cannot be used ({reason}; SQLSTATE {code}){advice}")
+
+
+def taken_over(place: Place) -> FrontierRefused:
+    return FrontierRefused(
+        f"{place}: another crawlerd has taken it over; this one has written nothing since: let one of them run"
+    )
+
+
+def older_state(place: Place) -> StartAgain:
+    """Commits that were confirmed are gone."""
+    return StartAgain(
+        f"{place} went back to an older state: a standby took over that lacked the newest commits, or a backup was put "
+        "in place: start again; it goes on from there, and sends the requests of those commits again"
+    )

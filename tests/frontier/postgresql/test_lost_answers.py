@@ -12,13 +12,13 @@ import pytest
 from support.postgres_server import PASSWORD, PostgresServer, postgres_server, shared
 from support.tcp_proxy import TcpProxy
 
-from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierRefused, StorageFailed, SyncFailed
+from crawlerd.core.errors import FrontierError, FrontierLocked, FrontierRefused, StartAgain, StorageFailed
 from crawlerd.core.outcome import Batch, Complete
 from crawlerd.core.task import NewTask
 from crawlerd.frontier.contract import Settled
 from crawlerd.frontier.postgresql import check, frontier
 from crawlerd.frontier.postgresql.frontier import PostgresFrontier
-from crawlerd.frontier.postgresql.session import Place, Session
+from crawlerd.frontier.postgresql.session import Place, Session, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_a_connection_that_is_lost_before_it_has_its_epoch_is_not_used(
         swallowed: list[bytes] = []
 
         def swallowing(data: bytes) -> bool:
-            found = next((each for each in (b"COMMIT", b"INSERT INTO node") if each in data), None)
+            found = next((each for each in (b"COMMIT", b"UPDATE node SET epoch") if each in data), None)
             if found is None or found in swallowed:
                 return False
             swallowed.append(found)
@@ -99,7 +99,7 @@ def test_a_connection_that_is_lost_before_it_has_its_epoch_is_not_used(
 
         proxy.swallow = swallowing
         it.commit(outcomes(tasks[:50]), now=NOW)
-        assert swallowed == [b"COMMIT", b"INSERT INTO node"]
+        assert swallowed == [b"COMMIT", b"UPDATE node SET epoch"]
         it.commit(outcomes(tasks[50:]), now=NOW)
         assert counts(server, schema) == (0, 0, 200)
 
@@ -197,7 +197,7 @@ def test_what_is_not_known_in_time_ends_the_process(schema: str, monkeypatch: py
             return is_commit(data)
 
         proxy.swallow = gone
-        with pytest.raises(SyncFailed, match="the next start finds out"):
+        with pytest.raises(StartAgain, match="start again, which finds out"):
             it.commit(outcomes(tasks[:50]), now=NOW)
         it.close()
     assert counts(server, schema) == (150, 150, 50)
@@ -215,20 +215,33 @@ def test_of_two_owners_the_later_one_is_refused_and_one_that_was_taken_for_dead_
         )  # as the server does with a connection that is dead
         with opened(place) as second:
             second.commit(outcomes(tasks[:10]), now=NOW)
-            with pytest.raises((FrontierRefused, StorageFailed)):
+            with suppress(StorageFailed):  # its connection is gone; the next try opens another
                 first.commit(outcomes(tasks[10:20]), now=NOW)
-            assert counts(server, schema) == (190, 190, 10)
+            for _ in range(2):
+                with pytest.raises(FrontierRefused, match="another crawlerd has taken it over"):
+                    first.commit(outcomes(tasks[10:20]), now=NOW)
+            second.commit(outcomes(tasks[20:30]), now=NOW)  # on its connection, which nobody has ended
+            assert counts(server, schema) == (180, 180, 20)
 
 
-def test_an_old_backup_in_the_place_of_the_newest_state_is_refused(schema: str) -> None:
+def test_an_old_backup_in_the_place_of_the_newest_state_ends_the_process(schema: str) -> None:
     server = shared()
     with opened(Place(server.url(), schema)) as it:
         tasks = started(it)
         it.commit(outcomes(tasks[:10]), now=NOW)
         server.query(f"UPDATE {schema}.node SET commits = commits - 1")
         it._db.session.close()
-        with pytest.raises(FrontierRefused, match="went back to an older state"):
+        with pytest.raises(StartAgain, match="went back to an older state"):
             it.commit(outcomes(tasks[10:20]), now=NOW)
+
+
+@pytest.mark.parametrize("code", ["25P03", "25P04", "40P01", "53100", "53300", "55P03", "57014", "57P01", "58030"])
+def test_what_the_server_may_do_to_a_session_is_tried_again(code: str) -> None:
+    """Such as timeouts of the role, after which nothing was written."""
+    place = Place("postgresql://owner:hunter2@db/crawl")
+    error = named(place, psycopg.errors.lookup(code)("the server's words"))
+    assert isinstance(error, StorageFailed)
+    assert error.full
 
 
 def test_another_database_than_before_is_refused(schema: str, tmp_path: Path) -> None:
