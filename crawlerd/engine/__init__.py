@@ -72,6 +72,7 @@ store_inbox: messages of other threads to the store.
 letter_news: logs the first dead letter of each kind.
 commit_counts: counts of commits, sinks and runs, for metrics.
 store_events: the callbacks through which the store reports to the other parts.
+sink_target: where a run's records go, and what its import changes in outcomes.
 sink_outcomes: the parts of an outcome that a sink must know.
 sink_writer: writes to sinks, and holds outcomes while a sink refuses, for example on a full disk.
 retention: deletes old records from sinks.

@@ -12,7 +12,7 @@ from crawlerd.sink import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from crawlerd.engine.sink_writer import Target
+    from crawlerd.engine.sink_target import Target
     from crawlerd.frontier.contract import Frontier
 
 NOTHING = Totals()

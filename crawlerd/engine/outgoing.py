@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from crawlerd.core.outcome import Outcome
     from crawlerd.core.task import Task
-    from crawlerd.engine.sink_writer import Target
+    from crawlerd.engine.sink_target import Target
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Outbox, Sink
 

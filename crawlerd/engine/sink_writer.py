@@ -10,10 +10,10 @@ import msgspec
 
 from crawlerd.core.errors import Refused, SinkError, SinkReplaced, SyncFailed
 from crawlerd.core.log_events import Event, tell
-from crawlerd.core.outcome import DONE, ERROR_LIMIT, Bury, Complete
+from crawlerd.core.outcome import DONE, Bury, Complete
 from crawlerd.engine.commit_counts import CommitCounts
 from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
-from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, streams_of, without_word
+from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count
 from crawlerd.engine.stuck_sinks import Stuck
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
@@ -23,68 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping
 
     from crawlerd.core.doubt import Expected
-    from crawlerd.core.task import NewTask
-    from crawlerd.engine.sampling import Sample
+    from crawlerd.engine.sink_target import Target
     from crawlerd.frontier.contract import Settled
     from crawlerd.sink import Mark, Sink, Totals
 
 RETRY_SECONDS = 1.0  # between two tries to write to a sink that refuses
-
-
-class Target(NamedTuple):
-    """Where a run's records go, and under which names.
-
-    sink: None when the import has none.
-    source: the name of its source.
-    account: the name of its account.
-    priority: the priority of all its tasks, None for auto.
-    sink_name: the sink's name in the configuration.
-    sink_id: the frontier's number of the sink.
-    sweeps: False for an ad hoc run: it tombstones no records that it has not found, and does not note which lists it
-        has read to their end.
-    sample: selects the records of a sample run; None for other runs.
-    """
-
-    sink: Sink | None
-    source: str
-    account: str
-    priority: int | None = None
-    sink_name: str | None = None
-    sink_id: int = 0
-    sweeps: bool = True
-    sample: Sample | None = None
-
-    def adapted(self, outcome: Complete, kind: str = "", *, submitted: bool = False) -> Complete | Bury:
-        """Changes the outcome of a task as the run's import requires. kind: the kind of the task. submitted: the task
-        was submitted, or descends from such a task."""
-        if self.sample is not None:
-            outcome = self.sample.cut(outcome, kind)
-        if submitted or not self.sweeps:
-            outcome = without_word(outcome, cursors=not submitted)
-        # Skipped records are not counted: they are only for the run's report.
-        of_records = outcome.batches or outcome.sweeps or outcome.comparisons or outcome.orphans
-        if self.sink is None and of_records:
-            streams = streams_of(outcome)
-            error = f"it yields records of {', '.join(dict.fromkeys(streams))}, but its import has no sink"
-            return Bury(error[:ERROR_LIMIT], stream=streams[0])
-        return self.prioritised(outcome)
-
-    def prioritised(self, outcome: Complete) -> Complete:
-        if self.priority is None or not (outcome.children or outcome.gathers or outcome.comparisons or outcome.sent):
-            return outcome
-        sent = outcome.sent and msgspec.structs.replace(outcome.sent, priority=self.priority)
-        gathers = [
-            msgspec.structs.replace(each, tasks=self.each(each.tasks), then=self.each([each.then])[0])
-            for each in outcome.gathers
-        ]
-        comparisons = [msgspec.structs.replace(each, then=self.each([each.then])[0]) for each in outcome.comparisons]
-        return msgspec.structs.replace(
-            outcome, children=self.each(outcome.children), gathers=gathers, comparisons=comparisons, sent=sent
-        )
-
-    def each(self, tasks: list[NewTask]) -> list[NewTask]:
-        """Changes new tasks of the run as its import requires."""
-        return tasks if self.priority is None else [task.prioritised(self.priority) for task in tasks]
 
 
 class Delivered(NamedTuple):
@@ -256,10 +199,10 @@ class SinkWriter:
         }
         again = self._to_sinks(parcels, group, now, clock, mark)
         self.records = records
-        ours = {run: target.sink_id for run, target in self.targets.items() if target.sink in sinks}
-        totals = {key: each for key, each in delivered.totals.items() if key[0] not in ours}
-        written = delivered.written - set(ours.values())
-        return Delivered(again.group, totals | again.totals, written | again.written)
+        others = {run for run, target in self.targets.items() if target.sink not in sinks}
+        totals = {key: each for key, each in delivered.totals.items() if key[0] in others}
+        numbers = {target.sink_id for target in self.targets.values() if target.sink in sinks}
+        return Delivered(again.group, totals | again.totals, delivered.written - numbers | again.written)
 
     def deliver(self, group: list[Settled], now: float, clock: float, mark: Mark | None = None) -> Delivered:
         """Changes outcomes as their imports require, and writes their records to the sinks, with the mark. Outcomes

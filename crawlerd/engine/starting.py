@@ -12,7 +12,7 @@ from crawlerd.engine.outgoing import outbox_of
 from crawlerd.engine.pausing import ImportPaused
 from crawlerd.engine.private_records import run_fields
 from crawlerd.engine.sampling import Sample
-from crawlerd.engine.sink_writer import Target
+from crawlerd.engine.sink_target import Target
 from crawlerd.engine.wire import RunTerms
 from crawlerd.source import RunPlan
 

@@ -239,6 +239,10 @@ class Store:
                 group, gone = self._fence(group)
                 late = [*late, *gone, *(each for each in ahead if each.task.run in self._writer.fenced)]
                 ahead = [each for each in ahead if each.task.run not in self._writer.fenced]
+            if undone := self._writer.undone():
+                now, clock = self._clock.now(), time.monotonic()
+                delivered = self._writer.deliver_again(undone, [*group, *ahead], delivered, now, clock, mark)
+                group, ahead = self._portions(delivered.group)
             began = time.monotonic()
             try:
                 self.counts.changed(delivered.totals, self._writer.targets, self._frontier.tallied)
@@ -268,10 +272,6 @@ class Store:
                     pass
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
-                if undone := self._writer.undone():
-                    now, clock = self._clock.now(), time.monotonic()
-                    delivered = self._writer.deliver_again(undone, [*group, *ahead], delivered, now, clock, mark)
-                    group, ahead = self._portions(delivered.group)
         if self._trouble:
             tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
             self._trouble = None

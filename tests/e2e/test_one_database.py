@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
-import time
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -136,11 +136,11 @@ def test_sessions_that_the_server_ends_lose_and_repeat_nothing(here: Installatio
     exact(here, url)
 
 
-def test_a_table_that_somebody_locks_holds_up_its_own_runs_alone(here: Installation, api: RestApi, url: str) -> None:
-    here.config["accounts"]["acme"]["limits"] = ["20/second"]
+def test_a_table_that_somebody_locks_holds_up_its_own_runs_alone(here: Installation, url: str) -> None:
+    here.config["accounts"]["acme"]["limits"] = ["60/second"]
     here.config["sinks"]["file"] = {"type": "sqlite", "path": "other.db"}
     here.config["accounts"]["other"] = {**here.config["accounts"]["acme"]}
-    here.config["imports"]["other"] = {"account": "other", "sink": "file", "streams": ["orders", "lines"]}
+    here.config["imports"]["other"] = {"account": "other", "sink": "file", "streams": ["orders"]}
     for each in here.config["imports"].values():
         each["schedule"] = "1d"
     daemon = here.start("run")
@@ -154,23 +154,17 @@ def test_a_table_that_somebody_locks_holds_up_its_own_runs_alone(here: Installat
         analyst.execute("BEGIN")
         analyst.execute("LOCK TABLE crawl.shop_lines IN ACCESS EXCLUSIVE MODE")
         daemon.says("another session has held a lock for too long")
-        asked = Counter(each.path for each in api.requests)
-        assert asked
         until(lambda: state("other") == "completed", seconds=60)
         assert state("orders") == "running"
         analyst.execute("ROLLBACK")
     until(lambda: state("orders") == "completed", seconds=60)
-    daemon.stop()
+    daemon.send(signal.SIGTERM)
+    assert daemon.finish().code == 0
     exact(here, url)
 
 
-def test_a_sink_of_another_role_or_database_is_as_before(
-    install: Callable[..., Installation], api: RestApi, url: str
-) -> None:
+def test_a_sink_in_another_database_has_its_own_transactions(here: Installation) -> None:
     with database(shared()) as elsewhere:
-        here = into(url, shop(install, api, {"orders": ["orders", "lines"]}, limits=["200/second"]))
         here.environment["WAREHOUSE_URL"] = elsewhere
-        began = time.monotonic()
         assert here.run("import", "orders").code == 0
         exact(here, elsewhere)
-        assert time.monotonic() - began < 60

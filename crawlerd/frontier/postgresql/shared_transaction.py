@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import psycopg
 
 _SET = "SELECT set_config(key, value, true) FROM unnest(%s::text[], %s::text[]) AS s(key, value)"
 
@@ -35,16 +35,10 @@ class ServerTransaction:
     def part(self, settings: Mapping[str, str], ended: Callable[[bool], None]) -> Iterator[psycopg.Connection[Any]]:
         session = self._begin()
         self.begun = True
-        try:
-            with session.pipeline():  # at its end, all answers are here
-                session.execute("SAVEPOINT part")
-                self._set(session, settings)
-                yield session
-                self._set(session, {key: value for key, value in self._settings.items() if key in settings})
-                session.execute("RELEASE SAVEPOINT part")
-        except BaseException:
-            self._undo(session)
-            raise
+        with session.transaction("part"), session.pipeline():  # of this pipeline, all answers are here at the end
+            self._set(session, settings)
+            yield session
+            self._set(session, {key: value for key, value in self._settings.items() if key in settings})
         self._parts[ended] = None
 
     def end(self, *, written: bool) -> None:
@@ -57,16 +51,3 @@ class ServerTransaction:
     @staticmethod
     def _set(session: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
         session.execute(_SET, (list(settings), list(settings.values())))
-
-    @staticmethod
-    def _undo(session: psycopg.Connection[Any]) -> None:
-        """After an error. A session in which the part cannot be undone is not used any more."""
-        if session.broken:
-            return
-        try:
-            with session.pipeline():
-                session.execute("ROLLBACK TO SAVEPOINT part")
-                session.execute("RELEASE SAVEPOINT part")
-        except psycopg.Error:
-            with suppress(psycopg.Error):
-                session.close()

@@ -18,6 +18,7 @@ groups: the counters of groups.
 attempt_rows: the last attempts at tasks that have failed.
 
 Dead letters:
+delayed_rows: tasks that wait for their next attempt.
 dead_rows: inserts dead letters with their fingerprints.
 letter_work: retries and drops dead letters; operations on many of them.
 spool_rows: copies of letters that wait for the spool.

@@ -12,7 +12,7 @@ import msgspec
 from crawlerd.core.errors import FrontierError, FrontierRefused, SyncFailed
 from crawlerd.frontier.change import Change
 from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, LongRun, StartedRun
-from crawlerd.frontier.sql import dead_rows
+from crawlerd.frontier.sql import dead_rows, delayed_rows
 from crawlerd.frontier.sql.accounts import Accounts
 from crawlerd.frontier.sql.answer_rows import AnswerRows
 from crawlerd.frontier.sql.cancel import Removal
@@ -314,7 +314,9 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._enqueuer.add(change, children)
             unfolding, started = self._stages.unfolding, time.monotonic()
             self._stages.step(change)
-            self._wake(change, due)
+            if change.now >= self._due:
+                self._due = UNKNOWN
+                delayed_rows.wake(self._db, change, due)
             if charge is not None:
                 charge()
             purged = self._purge()
@@ -353,20 +355,6 @@ class SqlFrontier(RunControl, SubmissionRows):
     @abstractmethod
     def _take_out(self, change: Change) -> None:
         """Removes the tasks in `change.gone` from `ready`. TaskNotReady when not all were there."""
-
-    def _wake(self, change: Change, limit: int) -> None:
-        """Delayed tasks that are due become ready."""
-        if change.now < self._due:
-            return
-        self._due = UNKNOWN
-        for seq, bucket, priority, run, kind, attempt, payload, group, refused, chain in self._db.execute(
-            "DELETE FROM delayed WHERE (due_at, seq) IN "
-            "(SELECT due_at, seq FROM delayed WHERE due_at <= ? ORDER BY due_at, seq LIMIT ?) "
-            "RETURNING seq, bucket, priority, run, kind, attempt, payload, grp, refused, chain",
-            (change.now, limit),
-        ):
-            change.make_ready(bucket, priority, seq, run, kind, attempt, payload, group, refused, chain)
-            change.runs[run].delayed -= 1
 
     def _apply(self, change: Change) -> Committed:
         """Writes what a change has gathered, and ends the runs that have nothing open any more."""

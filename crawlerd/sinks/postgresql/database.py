@@ -131,7 +131,7 @@ class Database:
         self.identity = ""
         self._shared: SharedTransaction | None = None
         self._undone: Callable[[], None] = lambda: None
-        self._lent: psycopg.Connection[Any] | None = None  # while a part of the shared transaction is written
+        self._lent: Any = None  # the frontier's session, while a part of the shared transaction is written
         self._adapters: AdaptersMap | None = None
         self._unconfirmed: dict[str, int] = {}  # marks in the shared transaction
         self._connect()
@@ -155,7 +155,7 @@ class Database:
     def patient(self) -> None:
         """Lets the transaction take a long time."""
         if self._lent is not None:
-            self._lent.patience = LONG_SECONDS  # type: ignore[attr-defined]  # the frontier's connections have it too
+            self._lent.patience = LONG_SECONDS
             return
         assert self._connection is not None  # noqa: S101 - as above
         self._connection.patience = LONG_SECONDS
@@ -202,12 +202,13 @@ class Database:
         if self._replaced is not None:
             raise SinkReplaced(self._replaced)
         settings = {**PINS, "lock_timeout": LOCK_TIMEOUT, "search_path": f'"{self.place.schema}"'}
-        with shared.part(settings, self._ended) as self._lent:
+        with shared.part(settings, self._ended) as session:
+            self._lent, patience = session, session.patience
             try:
                 with self._fenced(mark):
                     yield
             finally:
-                self._lent = None
+                self._lent, session.patience = None, patience
         if mark:
             self._unconfirmed[mark.frontier] = mark.number
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawlerd.core.metric_labels import RecordChange, RunResult
 from crawlerd.engine.commit_counts import CommitCounts, RunEnds
-from crawlerd.engine.sink_writer import Target
+from crawlerd.engine.sink_target import Target
 from crawlerd.sink import Totals
 
 if TYPE_CHECKING:

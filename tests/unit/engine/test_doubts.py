@@ -16,7 +16,8 @@ from crawlerd.core.outcome import Batch, Complete, Skipped
 from crawlerd.core.task import NewTask
 from crawlerd.engine import kinds
 from crawlerd.engine.full_run import Fullness, believed, fullness, setup
-from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
+from crawlerd.engine.sink_target import Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter
 from crawlerd.frontier import check, open_frontier, open_reader
 from crawlerd.frontier.contract import Frontier, Settled
 from crawlerd.sink import SinkState, StorageFailed

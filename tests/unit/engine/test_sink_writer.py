@@ -10,7 +10,8 @@ import msgspec
 
 from crawlerd.core.outcome import Batch, Bury, Comparison, Complete, Outcome, Retry, Sent, Skipped
 from crawlerd.core.task import NewTask, Task
-from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter, Target
+from crawlerd.engine.sink_target import Target
+from crawlerd.engine.sink_writer import RETRY_SECONDS, SinkWriter
 from crawlerd.frontier.contract import Ahead, Settled
 from crawlerd.sink import Delivery, Mark, Refused, SinkError, SinkReplaced, SinkState, Totals
 

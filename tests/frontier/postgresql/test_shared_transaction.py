@@ -1,0 +1,133 @@
+"""Records of a sink in the transaction of the frontier's commit: durable with it, or undone and written again."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from support.postgres_server import PostgresServer, shared
+from support.tcp_proxy import TcpProxy
+
+from crawlerd.core.errors import StorageFailed
+from crawlerd.core.outcome import Batch, Complete
+from crawlerd.core.task import NewTask
+from crawlerd.engine.sink_target import Target
+from crawlerd.engine.sink_writer import SinkWriter
+from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.postgresql.frontier import PostgresFrontier
+from crawlerd.frontier.postgresql.session import Place, Session
+from crawlerd.sinks.postgresql.sink import postgresql_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawlerd.core.task import Task
+    from crawlerd.engine.sink_writer import Delivered
+
+NOW = 1_000_000.0
+
+
+class Both(NamedTuple):
+    frontier: PostgresFrontier
+    writer: SinkWriter
+    schema: str
+    tasks: list[Task]
+
+    def outcomes(self, first: int, last: int) -> list[Settled]:
+        """Of these tasks, each with a record."""
+        return [
+            Settled(task, 1, Complete([Batch("pages", 1, [f"k{place}"], [b'{"a": 1}'])]))
+            for place, task in enumerate(self.tasks[first:last], first)
+        ]
+
+    def deliver(self, group: list[Settled]) -> Delivered:
+        return self.writer.deliver(group, NOW, 0.0, self.frontier.mark)
+
+    def commit(self, delivered: Delivered) -> None:
+        self.frontier.commit(delivered.group, now=NOW, totals=delivered.totals, written=delivered.written)
+
+    def state(self, server: PostgresServer) -> tuple[int, int, int]:
+        """Records, what the sink says of them, and tasks that are done."""
+        ((there,),) = server.query(f"SELECT to_regclass('{self.schema}.stripe_pages') IS NOT NULL")
+        records = f"(SELECT count(*) FROM {self.schema}.stripe_pages_view)" if there else "0"
+        tallied = f"(SELECT coalesce(sum(new), 0)::int FROM {self.schema}._crawlerd_tally)"
+        return server.query(f"SELECT {records}, {tallied}, done FROM {self.schema}_f.run")[0]  # type: ignore[return-value]
+
+
+@contextmanager
+def both(server: PostgresServer, *, port: int = 0) -> Iterator[Both]:
+    schema = server.schema()
+    url = server.url(port=port)
+    sink = postgresql_sink(server.url(), schema, "sink", {})
+    with closing(PostgresFrontier(Place(url, f"{schema}_f"), now=NOW)) as it, closing(sink):
+        number = it.attach("sinks.sink", sink.state(it.mark.frontier), NOW).id
+        sink.join(it.shared)
+        account = it.account("acme", "stripe")
+        new = [NewTask("s.page", "pages", 5, f'{{"page":{page}}}') for page in range(40)]
+        run = it.start_run("a", account, new, full=True, now=NOW, sink=number).run
+        writer = SinkWriter()
+        writer.serve(run, Target(sink, "stripe", "acme", sink_name="sink", sink_id=number), NOW)
+        ((bucket, _),) = it.ready_queues(None)
+        yield Both(it, writer, schema, it.heads((bucket.id, run), (-1, -1), 40))
+
+
+def test_records_are_seen_with_their_acknowledgement() -> None:
+    server = shared()
+    with both(server) as it:
+        delivered = it.deliver(it.outcomes(0, 10))
+        assert server.query(f"SELECT to_regclass('{it.schema}.stripe_pages') IS NULL") == [(True,)]
+        it.commit(delivered)
+        assert it.state(server) == (10, 10, 10)
+        it.commit(it.deliver(it.outcomes(10, 40)))
+        assert it.state(server) == (40, 40, 40)
+        assert it.writer.undone() == set()
+
+
+@pytest.mark.parametrize("already", [0, 10])
+def test_what_is_undone_with_a_commit_is_written_again(already: int) -> None:
+    """Also the tables that were made in it."""
+    server = shared()
+    with both(server) as it:
+        if already:
+            it.commit(it.deliver(it.outcomes(0, already)))
+        (pid, _) = it.frontier.shared.backend()
+        delivered = it.deliver(it.outcomes(already, 40))
+        server.query(f"SELECT pg_terminate_backend({pid}, 5000)")
+        with pytest.raises(StorageFailed):
+            it.commit(delivered)
+        undone = it.writer.undone()
+        assert len(undone) == 1
+        records = it.writer.records
+        again = it.writer.deliver_again(undone, delivered.group, delivered, NOW, 0.0, it.frontier.mark)
+        assert it.writer.records == records == 40
+        it.commit(again)
+        assert it.state(server) == (40, 40, 40)
+        assert it.writer.undone() == set()
+
+
+def test_a_commit_whose_answer_is_lost_has_written_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "patience", 1.0)
+    server = shared()
+    with TcpProxy(server.port) as proxy, both(server, port=proxy.port) as it:
+        delivered = it.deliver(it.outcomes(0, 40))
+        proxy.swallow = lambda data: b"COMMIT" in data and not setattr(proxy, "swallow", lambda _: False)
+        it.commit(delivered)
+        assert it.writer.undone() == set()
+        assert it.state(server) == (40, 40, 40)
+
+
+def test_an_error_of_the_sink_costs_its_own_records_alone() -> None:
+    server = shared()
+    with both(server) as it:
+        it.commit(it.deliver(it.outcomes(0, 10)))
+        server.query(f"ALTER TABLE {it.schema}.stripe_pages RENAME TO gone")
+        delivered = it.deliver(it.outcomes(10, 20))
+        assert delivered.group == []
+        assert list(it.writer.stuck()) == [it.tasks[0].run]
+        it.frontier.commit([], now=NOW)
+        server.query(f"ALTER TABLE {it.schema}.gone RENAME TO stripe_pages")
+        it.commit(it.writer.deliver([], NOW, 5.0, it.frontier.mark))
+        assert it.state(server) == (20, 20, 20)
+        it.commit(it.deliver(it.outcomes(20, 40)))  # with statements that are prepared again
+        assert it.state(server) == (40, 40, 40)
