@@ -115,7 +115,7 @@ def routes(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=".") as name:
         place = Path(name).resolve()
         (place / "var").mkdir(mode=0o700)
-        fill(place / "var", args.accounts, args.runs, min(100, args.accounts), 20)
+        fill(place / "var", args.accounts, args.runs, min(100, args.accounts), 20, args.tasks // args.accounts)
         bury(place / "var", args.letters)
         with serving(place) as url:
             for path in (*(API + each for each in ROUTES), *SCREENS):
@@ -125,7 +125,7 @@ def routes(args: argparse.Namespace) -> None:
                 p95 = quantiles(took, n=20)[-1]
                 late = "" if p95 <= LIMIT_MS else "late"
                 rows.append((f"`{path}`", f"{sorted(took)[len(took) // 2]:.1f}", f"{p95:.1f}", late))
-    head = f"{args.accounts:,} accounts, {args.runs:,} runs, {args.letters:,} dead letters"
+    head = f"{args.accounts:,} accounts, {args.tasks:,} tasks, {args.runs:,} runs, {args.letters:,} dead letters"
     print(table((head, "ms p50", "p95", f"over {LIMIT_MS}"), rows), "\n", flush=True)
 
 
@@ -182,11 +182,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=500_000)
+    parser.add_argument("--tasks", type=int, default=10_000_000)
     parser.add_argument("--letters", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=40, help="requests of each route")
     parser.add_argument("--streams", type=int, default=STREAMS)
-    parser.add_argument("--seconds", type=float, default=120.0, help="that each is measured for with open streams")
-    args = parsed(parser, accounts=600, runs=1_000, letters=200, rounds=2, streams=5, seconds=0.5)
+    parser.add_argument("--seconds", type=float, default=200.0, help="that each is measured for with open streams")
+    args = parsed(parser, accounts=600, runs=1_000, tasks=1_200, letters=200, rounds=2, streams=5, seconds=0.5)
     others = Others()
     print(about("starlette", "uvicorn"), "\n")
     routes(args)

@@ -24,18 +24,25 @@ NOW = time.time()
 REASONS = ["quota", "throttled", "limit", "outage"]
 
 
-def fill(state_dir: Path, accounts: int, runs: int, running: int, imports: int) -> None:
-    """Straight into the tables, since half a million runs would take hours."""
+def fill(state_dir: Path, accounts: int, runs: int, running: int, imports: int, tasks: int = 1) -> None:
+    """Straight into the tables, since half a million runs would take hours. tasks: that are ready, of each account."""
     open_frontier(state_dir, now=NOW).close()
     with closing(apsw.Connection(str(state_dir / "frontier.db"))) as db, db:
         each = range(1, accounts + 1)
         db.executemany("INSERT INTO account(id, name, source) VALUES (?, ?, 'shop')", ((n, f"a{n:06}") for n in each))
         db.executemany(
             "INSERT INTO bucket(id, account, name, ready, blocked_until, reason, waits_for, blocked_since) "
-            "VALUES (?, ?, 'pages', 1, ?, ?, '400 of 400 requests of the day are used', ?)",
-            ((n, n, NOW + n % 86_400, REASONS[n % 7 % 4], NOW) for n in each),
+            "VALUES (?, ?, 'pages', ?, ?, ?, '400 of 400 requests of the day are used', ?)",
+            ((n, n, tasks, NOW + n % 86_400, REASONS[n % 7 % 4], NOW) for n in each),
         )
-        db.executemany("INSERT INTO queue VALUES (?, ?, 1, 0)", ((n, runs + 1 + n % running) for n in each))
+        db.executemany("INSERT INTO queue VALUES (?, ?, ?, 0)", ((n, runs + 1 + n % running, tasks) for n in each))
+        db.execute("INSERT INTO kind(name) VALUES ('shop.page')")
+        db.executemany(
+            "INSERT INTO ready(bucket, run, priority, seq, kind, attempt, crashes, payload) "
+            """VALUES (?, ?, 5, ?, 1, 0, 0, '{"page":1}')""",
+            ((n, runs + 1 + n % running, tasks * n + place) for n in each for place in range(tasks)),
+        )
+        db.execute("UPDATE next_seq SET value = ?", (tasks * (accounts + 1),))
         db.executemany(
             'INSERT INTO run(id, import, account, "full", state, started_at, ended_at, done, records) '
             "VALUES (?, ?, ?, 1, 'completed', ?, ?, 9, 900)",
@@ -48,7 +55,7 @@ def fill(state_dir: Path, accounts: int, runs: int, running: int, imports: int) 
             'INSERT INTO run(id, import, account, "full", state, started_at, open) '
             "VALUES (?, ?, ?, 1, 'running', ?, ?)",
             (
-                (runs + 1 + n, f"import{n % imports}", 1 + n, NOW, len(range(n, accounts, running)))
+                (runs + 1 + n, f"import{n % imports}", 1 + n, NOW, tasks * len(range(n, accounts, running)))
                 for n in range(running)
             ),
         )
