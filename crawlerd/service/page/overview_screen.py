@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from crawlerd.core.reasons import Reason
 from crawlerd.operations.history import SECONDS
 from crawlerd.operations.overview import ImportRow, OverviewReport, overview_report, subjects
 from crawlerd.operations.pulse import pulse
@@ -106,12 +107,15 @@ def context_of(
     )
 
 
-def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str]]:
-    """Each trouble with links to its subjects, as paths and texts, and with words for what happens at its `until`."""
+def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str, list[str]]]:
+    """Each trouble with links to its subjects, as paths and texts, with words for what happens at its `until`, and with
+    the accounts whose keys the API refuses."""
     found = []
     for trouble in troubles:
-        about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
-        found.append((about, trouble, "the next probe is sent" if OUTAGE in trouble.text else "it goes on"))
+        about = [(kind, name) for kind, name in subjects(trouble) if kind in PLACES]
+        refused = [name for kind, name in about if kind == "account" and trouble.text.startswith(f"{Reason.REFUSED}: ")]
+        then = "the next probe is sent" if OUTAGE in trouble.text else "it goes on"
+        found.append(([(PLACES[kind], name) for kind, name in about], trouble, then, refused))
     return found
 
 

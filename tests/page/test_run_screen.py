@@ -1,0 +1,170 @@
+"""The run's chart and its groups of dead letters, the count of dead letters in the navigation, and the refused keys of
+the overview."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from support.asgi import get
+from test_further_screens import bury, links
+from test_page_import_run import configure, words
+from test_page_screens import PLAIN, Looked
+
+from crawlerd.operations import run_history
+from crawlerd.operations.history import SECONDS
+from crawlerd.operations.run_rates import MOST_RUNS, RunRates
+from crawlerd.service.page import run_screen, screen_answers
+from crawlerd.service.page.rendering import regions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from conftest import World
+
+    from crawlerd.service.page.asked import Shown
+
+
+def shown(world: World, run: int, rates: Sequence[float | None], limit: float | None = None) -> Shown:
+    found = run_history.detail(world.reading(), None, run, world.now)
+    return run_screen.context_of(found, 24.6, limit, rates, [], world.now)
+
+
+# the groups of dead letters
+
+
+def test_dead_letters_of_a_run_are_grouped_by_failure(world: World) -> None:
+    bury(world, "acme", "Permanent: HTTP 404: no charge 'ch_0'")  # of another run
+    run = bury(world, "acme", *["Permanent: HTTP 404: no charge 'ch_1'"] * 2, "Denied: HTTP 403: not yours")
+    page = world.get(f"/runs/{run}").text
+    part = regions(page)["groups"]
+    rows = [words(row) for row in re.findall(r"<tbody.*?</tbody>", part, re.DOTALL)[0].split("</tr>")[:-1]]
+    assert len(rows) == 2
+    assert rows[0].startswith("HTTP 404: no charge * shop.page 2 ")
+    assert rows[1].startswith("Denied: HTTP 403: not yours shop.page 1 ")
+    for act in ("retry", "drop"):
+        targets = list(links(part, f"/dead/{act}"))
+        assert len(targets) == 2
+        assert all(f"run={run}" in target and "group=" in target for target in targets)
+    assert "Retry 2 dead letters?" in world.get(links(part, "/dead/retry")[0]).text
+    listed = world.get(links(part, r"/dead\?")[0]).text
+    assert "no charge" in listed
+    assert "not yours" not in listed
+    assert Looked(page).found == []
+
+
+def test_a_run_of_very_many_failures_shows_the_most_frequent(world: World) -> None:
+    letters = "abcdefghijklmnopqrstuvwxy"
+    run = bury(world, "acme", *[f"Permanent: {letter * 3}" for letter in letters], "Permanent: ccc")
+    part = regions(world.get(f"/runs/{run}").text)["groups"]
+    assert part.count('role="rowheader"') == run_screen.MOST_GROUPS
+    assert re.findall(r"\b([a-z])\1\1\b", words(part))[0] == "c"
+    assert f"/dead?run={run}" in links(part, "/dead")
+    assert "All 26 dead letters and all kinds of failure" in words(part)
+
+
+def test_dead_letters_of_a_run_have_groups_on_their_own_screen(world: World) -> None:
+    bury(world, "acme", "Permanent: HTTP 410: gone")
+    run = bury(world, "acme", "Permanent: HTTP 404: no such thing")
+    text = world.get(f"/dead?run={run}").text
+    assert "1 dead letter, of 1 kind of failure: HTTP 404: no such thing" in text
+    assert "HTTP 410" not in text
+    assert "By failure" not in world.get(f"/dead?run={run}&kind=shop.page").text
+
+
+def test_a_run_without_dead_letters_has_no_such_part(world: World) -> None:
+    assert "groups" not in regions(world.get(f"/runs/{world.run()}").text)
+
+
+# the chart
+
+
+def test_a_run_has_a_chart_of_its_requests_per_second(world: World) -> None:
+    run = world.run()
+    text = world.get(f"/runs/{run}").text
+    assert "Nothing has been measured yet." in regions(text)["chart"]
+    found = shown(world, run, [1.0, 2.0, None, 4.0], 5.0)
+    assert found.values["limits"] == [5.0] * 4
+    assert found.values["rates"] == [1.0, 2.0, None, 4.0]
+
+
+def test_the_rates_that_the_sampler_has_seen_are_drawn(world: World) -> None:
+    run = world.run()
+    world.insight.rates = lambda: {run: 24.6}
+    world.insight.permitted = lambda account: 25.0
+    pages = screen_answers.Pages(world)  # type: ignore[arg-type]
+    pages._sampler.sample()
+    part = regions(get(Starlette(routes=pages.routes()), f"/runs/{run}").text)["chart"]
+    assert 'aria-label="Requests per second of this run: 24.6 of 25 permitted"' in unescape(part)
+    assert "peak 25 · 25 permitted now (dashed)" in part
+    assert 'class="line"' in part
+    assert ">now</text>" in part
+
+
+def test_rates_of_runs_have_bounds_and_gaps() -> None:
+    rates = RunRates()
+    assert rates.of(1) == []
+    rates.add(0.5, {1: 2.0})
+    rates.add(0.9, {1: 9.0})
+    rates.add(3.5, {1: 4.0, 2: 8.0})
+    assert (rates.of(1), rates.of(2)) == ([2.0, None, None, 4.0], [8.0])
+    rates.add(4.5, {2: 8.0})  # run 1 has ended
+    assert rates.of(1) == [2.0, None, None, 4.0]
+    for second in range(5, 5 + 2 * SECONDS):
+        rates.add(second, {2: 1.0})
+    assert rates.of(2) == [1.0] * SECONDS
+    rates.add(10.0, {2: 5.0})  # late
+    assert rates.of(2) == [1.0] * SECONDS
+
+
+def test_a_run_that_has_ended_makes_room_and_one_under_way_does_not() -> None:
+    rates = RunRates()
+    rates.add(0, dict.fromkeys(range(MOST_RUNS), 1.0))
+    under_way = dict.fromkeys(range(1, MOST_RUNS), 1.0)
+    rates.add(1, under_way | {1_000: 3.0, 1_001: 3.0})
+    assert (rates.of(0), rates.of(1_000), rates.of(1_001)) == ([], [3.0], [])
+    assert rates.of(1) == [1.0, 1.0]
+
+
+# the navigation
+
+
+def test_the_navigation_counts_dead_letters_on_every_screen(world: World) -> None:
+    world.run()
+    assert ">Dead letters<" in world.get("/").text.replace("<!--[dead-count-->", "")
+    for _ in range(2):
+        bury(world, "acme", *["HTTP 500"] * 600)
+    for path in PLAIN:
+        text = world.get(path).text
+        assert '<span id="dead-count"> (1,200)</span>' in text, path
+        assert regions(text)["dead-count"] == '<span id="dead-count"> (1,200)</span>'
+
+
+# the overview
+
+
+def test_a_refused_key_is_tested_where_it_is_reported(world: World) -> None:
+    for name in ("acme", "umbrella"):
+        configure(world, name)
+        world.run(name)
+    world.frontier.refuse(world.frontier.account("acme", "shop"), "HTTP 401", world.now)
+    text = regions(world.get("/").text)["verdict"]
+    assert re.findall(r'action="(/accounts/[^"]*)"', text) == ["/accounts/acme/test"]
+    assert 'aria-label="Test the key of account acme">Test the key</button>' in text
+    world.answer = world.answer._replace(body=b'{"name": "acme", "state": "works", "text": "HTTP 200"}')
+    answer = world.post("/accounts/acme/test", {"back": "/"})
+    assert world.asked[-1][:2] == ("POST", "/api/v1/accounts/acme/test")
+    assert "The key of acme works: HTTP 200." in world.get(answer.headers["location"]).text
+    world.may = False
+    assert "Test the key" not in world.get("/").text
+
+
+def test_each_of_several_refused_keys_has_a_button(world: World) -> None:
+    for name in ("acme", "umbrella"):
+        configure(world, name)
+        world.run(name)
+        world.frontier.refuse(world.frontier.account(name, "shop"), "HTTP 401", world.now)
+    text = words(regions(world.get("/").text)["verdict"])
+    assert "Test the key of acme Test the key of umbrella" in text
