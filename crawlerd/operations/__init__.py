@@ -22,6 +22,7 @@ import_names: whether an import exists; renaming one.
 limit_requests: lowering the limits of an account for a time.
 likely_end: when a run will probably end.
 killing_kinds: which kinds of tasks of a run kill worker processes.
+list_pages: lists in pages, for the API.
 live_facts: what only a running crawlerd can tell.
 conditions: problems that people are notified of.
 notify_trial: the result of a test message.
@@ -35,6 +36,7 @@ schedules: when imports start next, and which starts were missed.
 submitting: tasks that others submit, and what the inbox has rejected.
 sync_points: showing and changing the sync points of an import.
 run_plan: what a run would take, before it is started.
+run_rates: recent requests per second of runs.
 run_requests: changes of an import for one run.
 status_report: the state at a glance.
 status_sentence: the state on one line.
