@@ -29,6 +29,7 @@ notify_trial: the result of a test message.
 overview: everything at a glance, for the page.
 pause_requests: pausing and resuming.
 problem: why a request cannot be fulfilled.
+recent_rates: requests per second of runs and accounts in the last ten minutes.
 reloading: reading the configuration again.
 run_acts: retrying the dead letters of a run; forgetting a run.
 run_history: listing runs; starting and canceling one.
@@ -36,7 +37,6 @@ schedules: when imports start next, and which starts were missed.
 submitting: tasks that others submit, and what the inbox has rejected.
 sync_points: showing and changing the sync points of an import.
 run_plan: what a run would take, before it is started.
-run_rates: recent requests per second of runs.
 run_requests: changes of an import for one run.
 status_report: the state at a glance.
 status_sentence: the state on one line.

@@ -7,16 +7,17 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.applications import Starlette
 from support.asgi import get
 from test_further_screens import bury, links
 from test_page_import_run import configure, words
 from test_page_screens import PLAIN, Looked
 
-from crawlerd.operations import run_history
+from crawlerd.operations import account_facts, run_history
 from crawlerd.operations.history import SECONDS
-from crawlerd.operations.run_rates import MOST_RUNS, RunRates
-from crawlerd.service.page import run_screen, screen_answers
+from crawlerd.operations.recent_rates import MOST, RecentRates
+from crawlerd.service.page import account_screen, run_screen, screen_answers
 from crawlerd.service.page.rendering import regions
 
 if TYPE_CHECKING:
@@ -101,10 +102,11 @@ def test_the_rates_that_the_sampler_has_seen_are_drawn(world: World) -> None:
     assert "peak 25 · 25 permitted now (dashed)" in part
     assert 'class="line"' in part
     assert ">now</text>" in part
+    assert ">1 min ago</text>" in part  # as far as there are values
 
 
 def test_rates_of_runs_have_bounds_and_gaps() -> None:
-    rates = RunRates()
+    rates = RecentRates[int](end=True)
     assert rates.of(1) == []
     rates.add(0.5, {1: 2.0})
     rates.add(0.9, {1: 9.0})
@@ -120,12 +122,47 @@ def test_rates_of_runs_have_bounds_and_gaps() -> None:
 
 
 def test_a_run_that_has_ended_makes_room_and_one_under_way_does_not() -> None:
-    rates = RunRates()
-    rates.add(0, dict.fromkeys(range(MOST_RUNS), 1.0))
-    under_way = dict.fromkeys(range(1, MOST_RUNS), 1.0)
+    rates = RecentRates[int](end=True)
+    rates.add(0, dict.fromkeys(range(MOST), 1.0))
+    under_way = dict.fromkeys(range(1, MOST), 1.0)
     rates.add(1, under_way | {1_000: 3.0, 1_001: 3.0})
     assert (rates.of(0), rates.of(1_000), rates.of(1_001)) == ([], [3.0], [])
     assert rates.of(1) == [1.0, 1.0]
+
+
+def test_an_account_that_sends_nothing_for_a_while_rests() -> None:
+    rates = RecentRates[str](end=False)
+    rates.add(0, {"acme": 2.0})
+    rates.add(1, {})
+    rates.add(3, {"acme": 4.0})
+    assert rates.of("acme") == [2.0, 0.0, None, 4.0]
+    assert rates.of("umbrella") == []
+
+
+def test_the_chart_of_an_account_has_its_learned_limit(world: World) -> None:
+    world.run()
+    assert "It has sent no request in the last 10 minutes." in world.get("/accounts/acme").text
+    found = account_facts.account(world.reading(), None, "acme", world.now)
+    learned = msgspec.structs.replace(found, permitted=25.0, learned={"": msgspec.Raw(b'{"rate": 7.5}')})
+    values = account_screen.context_of(learned, [1.0, 2.0]).values
+    assert (values["ceiling"], values["rates"], values["span"]) == (7.5, [1.0, 2.0], 60)
+    assert account_screen.context_of(found, []).values["ceiling"] is None
+
+
+def test_what_happened_to_a_run_begins_with_its_start_and_ends_with_its_end(world: World) -> None:
+    run = bury(world, "acme", "Permanent: HTTP 500")
+    log = words(regions(world.get(f"/runs/{run}").text)["events"])
+    assert re.search(r"What happened [\d:]+ it began .*[\d:]+ it ended: failed$", log)
+    started = words(regions(world.get(f"/runs/{world.run('umbrella')}").text)["events"])
+    assert re.search(r"it began, by schedule$", started)
+
+
+def test_a_button_does_not_end_the_line_that_it_is_in(world: World) -> None:
+    """A form in a paragraph would."""
+    configure(world, "acme")
+    run = bury(world, "acme", "Permanent: HTTP 500")
+    for path in (f"/runs/{run}", "/imports/acme"):
+        assert not re.search(r"<p\b(?:(?!</p>).)*<form", world.get(path).text, re.DOTALL), path
 
 
 # the navigation

@@ -49,8 +49,8 @@ def line_chart(
         now = "now " if end == "now" else ""
         said = f"peak {rate(most)}" + (f" · {rate(last)} permitted {now}(dashed)" if last is not None else "")
         parts.append(Markup('<text x="4" y="15">{}</text>').format(said))
-    parts.append(Markup('<text x="4" y="{}">{} {}</text>').format(HEIGHT - 3, span, before))
-    parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 4, HEIGHT - 3, end))
+    parts.append(Markup('<text x="4" y="{}">{} {}</text>').format(HEIGHT - 5, span, before))
+    parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 4, HEIGHT - 5, end))
     head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, label)
     return head + Markup("").join(parts) + Markup("</svg>")
 
@@ -68,7 +68,7 @@ def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[
     step = WIDTH / max(len(values), 20)
     parts = [
         Markup('<path class="grid" d="M0 {}H{}"/><text x="4" y="15">{}</text>').format(BOTTOM, WIDTH, top),
-        Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 3),
+        Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 5),
     ]
     for place, (value, kind, title) in enumerate(zip(values, kinds, titles, strict=True)):
         high = max(2.0, (value or 0.0) / most * (BOTTOM - TOP))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.reasons import Reason
 from crawlerd.core.wording import counted, plain_error
+from crawlerd.engine.agenda import SCHEDULE
 from crawlerd.frontier.letter_filter import LetterFilter
 from crawlerd.operations import run_history
 from crawlerd.operations.problem import Unknown
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from crawlerd.service.page.asked import Asked
 
 MOST_STREAMS, MOST_KINDS, MOST_GROUPS = 200, 100, 20
+LEAST_SPAN = 60  # seconds that a chart shows at least
 STATUSES = {0: "no answer", 401: "key refused", 403: "not permitted", 404: "not found", 429: "slow down"}
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE, Reason.OUTAGE)
 
@@ -67,6 +69,7 @@ def context_of(
             "sentence": sentence(found, rate, limit, now),
             "sentences": found.waits.sentences if under_way else [],
             "about": about(report),
+            "began": began(report),
             "open": report.ready + report.delayed + report.waiting,
             "took": (report.ended_at or now) - report.started_at,
             "figures": found.figures,
@@ -75,6 +78,7 @@ def context_of(
             "limit": limit,
             "rates": rates,
             "limits": [limit] * len(rates),
+            "span": max(LEAST_SPAN, len(rates)),
             "share": found.share,
             "streams": [(line, *stream_state(line, report)) for line in found.streams[:MOST_STREAMS]],
             "more_streams": max(0, len(found.streams) - MOST_STREAMS),
@@ -136,8 +140,13 @@ def tone(report: RunReport, reason: Reason | None) -> str:
 
 
 def about(report: RunReport) -> list[str]:
-    parts = ["full" if report.full else "incremental", report.full_reason, report.ad_hoc, report.began]
+    parts = ["full" if report.full else "incremental", report.full_reason, report.ad_hoc, began(report)]
     return [*(part for part in parts if part), *([f"only {report.part}"] if report.part else [])]
+
+
+def began(report: RunReport) -> str:
+    """Who or what has started it, such as "by eva"; "" if unknown."""
+    return "by its schedule" if report.began == SCHEDULE else report.began
 
 
 def stream_state(line: StreamLine, report: RunReport) -> tuple[str, str]:

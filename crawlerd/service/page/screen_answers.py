@@ -22,7 +22,7 @@ from crawlerd.core.wording import agreeing
 from crawlerd.operations.history import History
 from crawlerd.operations.problem import Changed, Refused, Unknown
 from crawlerd.operations.pulse import SERIES
-from crawlerd.operations.run_rates import RunRates
+from crawlerd.operations.recent_rates import RecentRates
 from crawlerd.service.control import ROOT
 from crawlerd.service.health import health
 from crawlerd.service.page.asked import Asked, Shown
@@ -65,8 +65,9 @@ class Pages:
     def __init__(self, context: PageContext) -> None:
         self._context = context
         self._began = time.monotonic()
-        self._history, self._runs = History(SERIES), RunRates()
-        self._sampler = PageSampler(context.engine, self._history, self._runs)
+        self._history = History(SERIES)
+        self._runs, self._accounts = RecentRates[int](end=True), RecentRates[str](end=False)
+        self._sampler = PageSampler(context.engine, self._history, self._runs, self._accounts)
         self._sampler.start()
         self._streams = LiveStreams()
         self._live_routes = [(screen, Route(screen.path, self._asset)) for screen in SCREENS if screen.live]
@@ -108,6 +109,7 @@ class Pages:
             time.time(),
             self._history,
             self._runs,
+            self._accounts,
             self._context.may_act(request),
             self._context.may_see_payloads(request),
         )
