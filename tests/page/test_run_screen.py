@@ -18,6 +18,7 @@ from crawlerd.operations import account_facts, run_history
 from crawlerd.operations.history import SECONDS
 from crawlerd.operations.recent_rates import MOST, RecentRates
 from crawlerd.service.page import account_screen, run_screen, screen_answers
+from crawlerd.service.page.charts import line_chart
 from crawlerd.service.page.rendering import regions
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def test_the_chart_of_an_account_has_its_learned_limit(world: World) -> None:
 def test_what_happened_to_a_run_begins_with_its_start_and_ends_with_its_end(world: World) -> None:
     run = bury(world, "acme", "Permanent: HTTP 500")
     log = words(regions(world.get(f"/runs/{run}").text)["events"])
-    assert re.search(r"What happened [\d:]+ it began .*[\d:]+ it ended: failed$", log)
+    assert re.search(r"What happened .*[\d:]+ it began .*[\d:]+ it ended: failed$", log)
     started = words(regions(world.get(f"/runs/{world.run('umbrella')}").text)["events"])
     assert re.search(r"it began, by schedule$", started)
 
@@ -163,6 +164,12 @@ def test_a_button_does_not_end_the_line_that_it_is_in(world: World) -> None:
     run = bury(world, "acme", "Permanent: HTTP 500")
     for path in (f"/runs/{run}", "/imports/acme"):
         assert not re.search(r"<p\b(?:(?!</p>).)*<form", world.get(path).text, re.DOTALL), path
+
+
+def test_while_nothing_has_work_no_limit_is_named() -> None:
+    """Of accounts without work, nothing is permitted."""
+    assert "permitted" in line_chart([1.0, 2.0], [3.0, 3.0], "", "1 min")
+    assert "permitted" not in line_chart([1.0, 0.0], [3.0, 0.0], "", "1 min")
 
 
 # the navigation

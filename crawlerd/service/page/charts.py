@@ -47,7 +47,7 @@ def line_chart(
         parts.append(Markup('<path class="limit" d="{}"/>').format(_path(limits, most)))
     if known:
         now = "now " if end == "now" else ""
-        said = f"peak {rate(most)}" + (f" · {rate(last)} permitted {now}(dashed)" if last is not None else "")
+        said = f"peak {rate(most)}" + (f" · {rate(last)} permitted {now}(dashed)" if last else "")
         parts.append(Markup('<text x="4" y="15">{}</text>').format(said))
     parts.append(Markup('<text x="4" y="{}">{} {}</text>').format(HEIGHT - 5, span, before))
     parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 4, HEIGHT - 5, end))
