@@ -37,7 +37,7 @@ def line_chart(
     drawn, limits = (thinned([None] * (places - len(each)) + list(each)) for each in (values, ceiling))
     known = [value for value in (*drawn, *limits) if value is not None]
     most = max(known, default=0.0) or 1.0
-    last = next((value for value in reversed(limits) if value is not None), None)
+    last = next((value for value in reversed(ceiling) if value is not None), None)
     before = "ago" if end == "now" else f"before {end}"
     parts = [Markup('<path class="grid" d="M0 {}H{}"/>').format(BOTTOM, WIDTH)]
     if any(value is not None for value in drawn):
