@@ -15,9 +15,11 @@ from test_page_import_run import configure, words
 from test_page_screens import PLAIN, Looked
 
 from crawlerd.operations import account_facts, run_history
-from crawlerd.operations.history import SECONDS
+from crawlerd.operations.history import SECONDS, History
+from crawlerd.operations.pulse import SERIES, pulse
 from crawlerd.operations.recent_rates import MOST, RecentRates
-from crawlerd.service.page import account_screen, run_screen, screen_answers
+from crawlerd.operations.top_report import nothing_yet
+from crawlerd.service.page import account_screen, overview_screen, run_screen, screen_answers
 from crawlerd.service.page.charts import line_chart
 from crawlerd.service.page.rendering import regions
 
@@ -55,6 +57,7 @@ def test_dead_letters_of_a_run_are_grouped_by_failure(world: World) -> None:
     assert "no charge" in listed
     assert "not yours" not in listed
     assert Looked(page).found == []
+    assert "Dead letters 3 2 kinds of error" in words(regions(page)["tiles"])
 
 
 def test_a_run_of_very_many_failures_shows_the_most_frequent(world: World) -> None:
@@ -104,6 +107,16 @@ def test_the_rates_that_the_sampler_has_seen_are_drawn(world: World) -> None:
     assert 'class="line"' in part
     assert ">now</text>" in part
     assert ">1 min ago</text>" in part  # as far as there are values
+
+
+def test_the_chart_of_the_overview_is_as_long_as_what_was_measured(world: World) -> None:
+    world.run()
+    assert "1 min ago" in regions(world.get("/").text)["chart"]
+    history = History(SERIES)
+    for second in range(SECONDS):
+        history.add(second, {"requests": 2.0, "permitted": 4.0})
+    made = overview_screen.context_of(nothing_yet(0.0, alive=True).status, None, pulse(history), history, [], [], {})
+    assert made.values["span"] == SECONDS
 
 
 def test_rates_of_runs_have_bounds_and_gaps() -> None:

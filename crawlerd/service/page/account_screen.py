@@ -13,8 +13,8 @@ from crawlerd.operations.problem import Unknown
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.service.page.accounts_screen import GRAVE, SLOW
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.page_texts import segment
-from crawlerd.service.page.run_screen import LEAST_SPAN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

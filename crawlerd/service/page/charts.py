@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 600, 150
 TOP, BOTTOM = 24, 128  # edges of the plotted area; texts are above and below
 MOST_POINTS = 300
+LEAST_SPAN = 60  # seconds that a chart has room for at least
 
 
 def line_chart(

@@ -14,6 +14,7 @@ from crawlerd.operations.top_report import nothing_yet
 from crawlerd.operations.troubles import OUTAGE
 from crawlerd.service.page import first_lines
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def context_of(
             "groups": f"more than {MOST_GROUPS}" if len(groups) > MOST_GROUPS else f"{len(groups)}",
             "group_count": len(groups),
             "requests": history.seconds("requests"),
+            "span": max(LEAST_SPAN, len(history.seconds("requests"))),
             "permitted": history.seconds("permitted"),
             "table": by_minute(history),
             "rows": rows,

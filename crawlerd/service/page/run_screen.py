@@ -13,6 +13,7 @@ from crawlerd.operations.problem import Unknown
 from crawlerd.operations.top_report import MOVING
 from crawlerd.service.page import page_texts
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.letter_filters import query_of
 from crawlerd.service.parameters import is_number
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from crawlerd.service.page.asked import Asked
 
 MOST_STREAMS, MOST_KINDS, MOST_GROUPS = 200, 100, 20
-LEAST_SPAN = 60  # seconds that a chart shows at least
 STATUSES = {0: "no answer", 401: "key refused", 403: "not permitted", 404: "not found", 429: "slow down"}
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE, Reason.OUTAGE)
 
@@ -86,6 +86,9 @@ def context_of(
             "answers": [(status_of(each), each) for each in found.figures.answers],
             "groups": groups[:MOST_GROUPS],
             "group_queries": [query_of(LetterFilter(run=report.id, group=each.group)) for each in groups],
+            "group_count": f"more than {MOST_GROUPS} kinds"
+            if len(groups) > MOST_GROUPS
+            else counted(len(groups), "kind"),
             "groups_cut": len(groups) > MOST_GROUPS,
         },
         json=f"/runs/{report.id}",
