@@ -199,6 +199,25 @@ def test_the_navigation_counts_dead_letters_on_every_screen(world: World) -> Non
         assert regions(text)["dead-count"] == '<span id="dead-count"> (1,200)</span>'
 
 
+# lists
+
+
+def test_lists_begin_with_a_sentence_and_their_title_has_the_worst(world: World) -> None:
+    for name in ("acme", "umbrella"):
+        configure(world, name)
+    world.run("acme")
+    bury(world, "umbrella", "Permanent: HTTP 500")
+    for path, sentence in (("/runs", "2 runs: 1 failed, 1 running."), ("/imports", "2 imports: 1 failed, 1 running.")):
+        text = world.get(path).text
+        assert words(regions(text)["verdict"]) == sentence
+        assert f"<title>{path[1:].capitalize()}: 1 failed" in text
+    assert words(regions(world.get("/runs?state=failed").text)["verdict"]) == "1 run: 1 failed."
+    for _ in range(50):
+        world.run("acme")
+    assert words(regions(world.get("/runs").text)["verdict"]) == "The newest 50 runs: 50 running."
+    assert words(regions(world.get("/runs?after=3").text)["verdict"]) == "These 2 runs: 1 failed, 1 running."
+
+
 # the overview
 
 
