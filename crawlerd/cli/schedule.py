@@ -21,6 +21,7 @@ from crawlerd.core.schedule_rules import COUNTED
 
 if TYPE_CHECKING:
     from crawlerd.operations.schedules import ScheduleReport
+    from crawlerd.service.control import Asked
 
 STARTS = 5  # default number of starts shown for one import
 
@@ -59,20 +60,33 @@ def schedule(
 
 def _ask(context: typer.Context, name: str | None, count: int) -> tuple[list[ScheduleReport], bool]:
     """The schedules to show, and whether a daemon runs."""
-    from crawlerd.operations.schedules import ScheduleReport, schedules
-    from crawlerd.service.control import ask
+    from crawlerd.operations.schedules import schedules
 
     daemon = daemon_of(context)
-    if running_pid(daemon.state_dir) is not None:
-        asked = urlencode({"next": count} | ({} if name is None else {"import": name}))
-        found = ask(daemon, "GET", f"schedule?{asked}", list[ScheduleReport])
-        if found is not None:
-            return found, True
+    if running_pid(daemon.state_dir) is not None and (found := _of_daemon(daemon, name, count)) is not None:
+        return found, True
     # a running daemon may still use an earlier version of it
     settings = read_settings(config_path(context), secrets=False)
     names = None if name is None else [name]
     with reader_of(daemon.state_dir) as reader:
         return schedules(settings.imports, reader, time.time(), names=names, count=count), False
+
+
+def _of_daemon(daemon: Asked, name: str | None, count: int) -> list[ScheduleReport] | None:
+    """The schedules that a daemon has in force; None if no daemon answers."""
+    from crawlerd.operations.list_pages import Schedules
+    from crawlerd.operations.schedules import in_order
+    from crawlerd.service.control import ask
+    from crawlerd.service.parameters import MOST
+
+    found: list[ScheduleReport] = []
+    asked: dict[str, object] = {"next": count, "limit": MOST} | ({} if name is None else {"import": name})
+    while (page := ask(daemon, "GET", f"schedule?{urlencode(asked)}", Schedules)) is not None:
+        found += page.schedules
+        if page.next is None:
+            return in_order(found)
+        asked["after"] = page.next
+    return None
 
 
 def _print_all(found: list[ScheduleReport]) -> None:

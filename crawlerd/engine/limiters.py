@@ -149,7 +149,7 @@ def is_news(learned: Learned, told: Learned) -> bool:
 def tell_learned(learned: Learned, account: str, bucket: str) -> None:
     """Logs the limits that were learned about an account, or about one of its buckets."""
     rate = None if learned.rate is None else float(f"{learned.rate:.3g}")
-    limits = [] if rate is None else [f"{rate:g} requests a second"]
+    limits = [] if rate is None else [f"{rate:g} requests per second"]
     limits += [] if learned.concurrency is None else [f"{learned.concurrency} requests at once"]
     tell(
         Event.LIMIT_LEARNED,

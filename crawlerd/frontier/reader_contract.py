@@ -309,9 +309,21 @@ class FrontierReader(MetricReader, Protocol):
         """The ids of letters that match, in order, after the id `after`. through: see `count_letters`."""
         ...
 
-    def dead_groups(self, *, import_name: str | None = None, limit: int = 100, newest: bool = False) -> list[DeadGroup]:
-        """Groups of dead letters, the largest first. import_name: only those of this import. newest: those that got a
-        letter last come first."""
+    def dead_groups(
+        self,
+        *,
+        import_name: str | None = None,
+        run: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+        after: tuple[int, str] | None = None,
+    ) -> list[DeadGroup]:
+        """Groups of dead letters, the largest first; of equally large ones, by their names.
+
+        import_name, run: only letters of this import, or of this run.
+        newest: those that got a letter last come first.
+        after: only groups after one that has so many letters, and this name; not with `newest`.
+        """
         ...
 
     def dead_letter(self, number: int) -> DeadLetter | None: ...

@@ -291,7 +291,7 @@ class LetterPage(msgspec.Struct, frozen=True):
     """Dead letters that match, the newest first."""
 
     letters: list[DeadLetter]
-    # pass it as `before` to get the next page; None when there are no more letters
+    # pass it as `after` to get the next page; None when there are no more letters
     next: int | None
     # the page is short because too many letters would have had to be read
     cut: bool = False

@@ -22,12 +22,14 @@ import_names: whether an import exists; renaming one.
 limit_requests: lowering the limits of an account for a time.
 likely_end: when a run will probably end.
 killing_kinds: which kinds of tasks of a run kill worker processes.
+list_pages: lists in pages, for the API.
 live_facts: what only a running crawlerd can tell.
 conditions: problems that people are notified of.
 notify_trial: the result of a test message.
 overview: everything at a glance, for the page.
 pause_requests: pausing and resuming.
 problem: why a request cannot be fulfilled.
+recent_rates: requests per second of runs and accounts in the last ten minutes.
 reloading: reading the configuration again.
 run_acts: retrying the dead letters of a run; forgetting a run.
 run_history: listing runs; starting and canceling one.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlerd.core.reasons import Reason, Waiting
+from crawlerd.core.wording import counted
 from crawlerd.frontier.reports import Act, RunReport
 from crawlerd.operations.import_facts import ImportLine, import_lines
 from crawlerd.operations.status_report import run_line
@@ -210,7 +211,7 @@ def _why(line: ImportLine, waits: Waiting | None, trouble: Trouble | None) -> st
     if line.last is None:
         return "" if line.every else "it starts only on demand"
     last = line.last
-    return last.ended_reason or f"{last.records:,} records in {last.done:,} tasks"
+    return last.ended_reason or f"{counted(last.records, 'record')} in {counted(last.done, 'task')}"
 
 
 def yesterday(reader: FrontierReader, now: float) -> Yesterday:

@@ -99,7 +99,7 @@ def plan(settings: Settings, reader: FrontierReader | None, name: str, request: 
     told += [f"{note.subject}: {note.text}." for note in notes]
     learned = _rate(reader, spec.account) if reader else None
     if learned is not None:
-        told.append(f"The account has been observed to permit {learned:.3g} requests a second.")
+        told.append(f"The account has been observed to permit {learned:.3g} requests per second.")
     elsewhere = bool(settings.daemon.limiter_storage)
     charges = {} if elsewhere else _charges(reader, spec.account, items, now)
     seconds = None if requests is None else _seconds(requests, items, learned, charges, now)

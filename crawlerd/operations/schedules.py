@@ -79,6 +79,11 @@ def schedules(
     found = [
         _report(name, imports[name].schedule, reader, notes.get(name), pauses.get(name), now, count) for name in wanted
     ]
+    return in_order(found)
+
+
+def in_order(found: Iterable[ScheduleReport]) -> list[ScheduleReport]:
+    """The scheduled imports in the order of their next start, then those on demand."""
     return sorted(found, key=lambda each: (each.schedule is None, *(each.next[:1] or [math.inf]), each.import_name))
 
 

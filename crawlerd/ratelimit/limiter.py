@@ -173,7 +173,7 @@ class Limiter:
         ]
         if self.law is not None:
             rate = self.law.rate
-            pace = f"{rate:.3g} starts a second" if rate >= 1 else f"a start each {1 / rate:.3g} s"
+            pace = f"{rate:.3g} requests per second" if rate >= 1 else f"a request every {1 / rate:.3g} s"
             why = ", learned from what the API has refused" if self.law.slowed and self.law.learned().rate else ""
             found.append(Hold(Reason.LIMIT, f"its pace of {pace}{why}", self.law.free_at(even=self._even)))
         if self.concurrency is not None and self.inflight >= self.concurrency:

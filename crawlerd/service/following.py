@@ -24,7 +24,7 @@ def takes_commands(daemon: Asked) -> bool:
     """Whether a daemon uses the state directory, or is starting there. An import in the foreground takes no
     commands."""
     until = time.monotonic() + STARTING_SECONDS
-    while ask(daemon, "GET", "pauses", list[object]) is None:
+    while ask(daemon, "GET", "pauses?limit=1", object) is None:
         if time.monotonic() > until:
             return False
         time.sleep(0.05)  # a starting daemon does not signal that it listens

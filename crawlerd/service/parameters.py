@@ -33,11 +33,9 @@ class Parameters(dict[str, str]):
     @property
     def limit(self) -> int:
         """How many items of a list are wanted, at least 1 and at most MOST."""
-        text = self.get("limit", "100")
-        try:
-            return max(1, min(int(text), MOST))
-        except ValueError:
-            raise Refused(f"limit: {text[:80]!r} is not a whole number") from None
+        if not 1 <= (limit := self.number("limit", 100)) <= MOST:
+            raise Refused(f"limit: {limit} is not from 1 to {MOST}; for more, ask for the next page")
+        return limit
 
     @property
     def after(self) -> int:

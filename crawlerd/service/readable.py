@@ -15,6 +15,7 @@ from crawlerd.operations import (
     daemon_facts,
     dead,
     import_facts,
+    list_pages,
     pause_requests,
     run_history,
     run_plan,
@@ -25,7 +26,6 @@ from crawlerd.operations.overview import overview_report
 from crawlerd.operations.pause_requests import check
 from crawlerd.operations.problem import Refused, Unknown
 from crawlerd.operations.reloading import noted
-from crawlerd.operations.schedules import ScheduleReport, schedules
 from crawlerd.operations.status_report import status_report
 from crawlerd.operations.top_report import top_report
 from crawlerd.operations.unused import unused
@@ -111,7 +111,7 @@ class Readable:
                 told, hooks = self._live, self._notifier.troubles()
                 return top_report(self._reader, told, self._settings, self._now, held_up=told.trouble, hooks=hooks)
             case ["imports"]:
-                asked = import_facts.ImportsRequest(after=self._asked.get("after", ""), limit=self._asked.limit)
+                asked = import_facts.ImportsRequest(after=self._after, limit=self._asked.limit)
                 return import_facts.imports(self._reader, self._live, self._settings, asked, self._now)
             case ["info"]:
                 return daemon_facts.info(self._settings, self._now)
@@ -133,12 +133,13 @@ class Readable:
             case ["runs", number] if is_number(number):
                 return run_history.detail(self._reader, self._live, int(number), self._now)
             case ["runs", number, "streams"] if is_number(number):
-                return run_history.streams(self._reader, int(number))
-            case ["runs", number, ("kinds" | "slowest") as part] if is_number(number):
-                figures = run_history.figures(self._reader, int(number))
-                return figures.kinds if part == "kinds" else figures.slowest
+                return list_pages.streams(self._reader, int(number), self._after, self._asked.limit)
+            case ["runs", number, "kinds"] if is_number(number):
+                return list_pages.kinds(self._reader, int(number), self._after, self._asked.limit)
+            case ["runs", number, "slowest"] if is_number(number):
+                return list_pages.slowest(self._reader, int(number), self._asked.limit)
             case ["pauses"]:
-                return self._reader.pauses()
+                return list_pages.pauses(self._reader, self._after, self._asked.limit)
             case ["schedule"]:
                 return self._schedules()
             case ["accounts"]:
@@ -150,31 +151,34 @@ class Readable:
             case ["forget"]:
                 return self._engine.forgetting.progress()
             case ["audit"]:
-                return self._reader.audit(
-                    since=self._asked.since,
-                    limit=self._asked.limit,
-                    before=self._asked.number("before") or None,
-                    by=self._asked.get("by", ""),
-                    act=self._asked.get("act", ""),
+                return list_pages.audit(
+                    self._reader,
+                    self._asked.since,
+                    self._asked.after or None,
+                    self._asked.limit,
+                    self._asked.get("by", ""),
+                    self._asked.get("act", ""),
                 )
             case ["dead"]:
-                return self._reader.dead_letters(
-                    self._letters(), after=self._asked.after, limit=self._asked.limit, one_each=True
-                )
+                return list_pages.letters(self._reader, self._letters(), self._asked.after, self._asked.limit)
             case ["dead", "newest"]:
-                before = self._asked.number("before") or None
-                return dead.newest(self._reader, self._letters(), before, self._asked.limit)
+                return dead.newest(self._reader, self._letters(), self._asked.after or None, self._asked.limit)
             case ["dead", "count"]:
                 return dead.counted(self._reader, self._letters())
             case ["dead", "groups"]:
-                return self._reader.dead_groups(import_name=self._asked.get("import"), limit=self._asked.limit)
+                run = self._asked.number("run") if "run" in self._asked else None
+                return list_pages.groups(self._reader, self._asked.get("import"), run, self._after, self._asked.limit)
             case ["dead", number] if is_number(number):
                 return self._letter(int(number))
             case ["operations"]:
-                return self._reader.operations(before=self._asked.after or None, limit=self._asked.limit)
+                return list_pages.operations(self._reader, self._asked.after or None, self._asked.limit)
             case ["operations", number] if is_number(number):
                 return dead.operation(self._reader, int(number))
         raise NoSuchResource(f"there is no GET {ROOT}{'/'.join(words)[:200]}")
+
+    @property
+    def _after(self) -> str:
+        return self._asked.get("after", "")
 
     def _letters(self) -> LetterFilter:
         wanted = {key: value for key, value in self._asked.items() if key in LetterFilter.__struct_encode_fields__}
@@ -219,7 +223,7 @@ class Readable:
             reason=self._reason(),
             prefix=self._asked.get("prefix", ""),
             counted=self._asked.get("counted") == "true",
-            after=self._asked.get("after", ""),
+            after=self._after,
             limit=self._asked.limit,
         )
         return account_facts.accounts(self._reader, self._live, asked, self._now, self._settings)
@@ -230,10 +234,11 @@ class Readable:
             raise Refused(f"reason: {text[:80]!r} is not a reason; use one of {', '.join(Reason)}")
         return Reason(text) if text else None
 
-    def _schedules(self) -> list[ScheduleReport]:
-        names = [self._asked["import"]] if "import" in self._asked else None
+    def _schedules(self) -> list_pages.Schedules:
+        imports = self._settings.imports
+        names = [self._asked["import"]] if "import" in self._asked else list(imports)
         count = self._asked.number("next", 1)
-        return schedules(self._settings.imports, self._reader, self._now, names=names, count=count)
+        return list_pages.schedule(imports, self._reader, self._now, names, count, self._after, self._asked.limit)
 
     def _plan(self, name: str) -> run_plan.Plan:
         check("import", [name], ConfiguredNames(self._settings), None)

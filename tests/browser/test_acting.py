@@ -59,22 +59,29 @@ def test_an_import_is_watched_moving(acting: Chromium, daemon: FaultyDaemon) -> 
     acting.click("link", str(daemon.run_of("moving")))
     acting.driver.execute_script("window.isTheSame = true")
     seen: list[int] = []
+    drawn: set[str | None] = set()
 
     def is_done() -> bool:
         text = acting.text
         if found := re.search(r"Tasks done\s+([\d,]+)", text):
             seen.append(int(found[1].replace(",", "")))
+        drawn.add(acting.driver.execute_script("return document.querySelector('#chart .line')?.getAttribute('d')"))
         return "completed" in text
 
     acting.until(is_done, lambda: f"not completed, saw {seen} in:\n{acting.text}", 30)
     assert seen == sorted(seen)
     assert len(set(seen)) >= 4
+    assert len(drawn - {None}) >= 2
     assert acting.driver.execute_script("return window.isTheSame")  # nothing was loaded again
     assert len(lines_asked(daemon, "moving")) == 200
 
 
 def test_a_refused_key_is_replaced_and_resumed(acting: Chromium, daemon: FaultyDaemon) -> None:
     daemon.daemon.says("account refused .*401")
+    acting.open("/")
+    acting.click("button", "test the key of account refused")
+    acting.sees("The API refuses the key of refused")
+    assert acting.path.startswith("/?")
     acting.open("/accounts/refused")
     acting.sees("HTTP 401: key revoked")
     acting.click("button", "test the key.*")
@@ -136,7 +143,9 @@ def test_a_group_is_retried_by_filter_and_another_stays(acting: Chromium, daemon
     daemon.mended.add("dead")
     before = lines_asked(daemon, "dead")
     assert len(before) == DEAD + GONE
-    acting.open("/dead")
+    acting.open(f"/runs/{daemon.run_of('dead')}")
+    acting.find("link", "retry 40 letters.*")
+    acting.find("link", "dead letters \\(1,04\\d\\)")
     acting.click("link", ".*HTTP 400: not like this.*")
     filtered = acting.path
     acting.click("link", "retry.*")
@@ -149,6 +158,7 @@ def test_a_group_is_retried_by_filter_and_another_stays(acting: Chromium, daemon
     again = lines_asked(daemon, "dead")[len(before) :]
     assert len(again) == len(set(again)) == DEAD
     assert max(map(int, again)) < DEAD  # none of the other group
+    acting.until(lambda: acting.all("link", "dead letters \\(4\\d\\)"), "the navigation does not count them")
     acting.open("/dead?import=dead")
     assert "not like this" not in acting.sees("gone", "40")
 

@@ -30,7 +30,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "how old is the data of each import?": ((), r"why data age last 10 .* dead ▲ .* \d+(?:\.\d)? (?:s|min) run"),
     "is the disk running out?": ((), r"Memory · disk [\d.]+ [MG]B [\d.,]+ [MGT]B free"),
     "how near is the quota?": (("link:quota",), r"3 of 3 requests of the hour are used"),
-    "why is it slow?": (("link:slow",), r"account slow waits \(limit\): its pace of [\d.]+ starts a second"),
+    "why is it slow?": (("link:slow",), r"account slow waits \(limit\): its pace of [\d.]+ requests per second"),
     "where does the time go?": ((), r"the API \d+% waiting for a thread \d+% parsing \d+% the sink \d+%"),
     "which tasks take longest?": (
         ("link:slow", "link:{run of slow}", "button:The slowest tasks"),

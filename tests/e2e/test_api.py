@@ -117,8 +117,9 @@ def test_resources_of_their_own(here: Installation) -> None:
     assert config["daemon"]["admin_token"] is False
     assert get("imports/orders")["last"]["id"] == 1
     assert [each["id"] for each in get("imports/orders/runs?limit=1")["runs"]] == [1]
-    assert {each["stream"] for each in get("runs/1/streams")} == {"orders", "lines"}
-    assert {each["kind"] for each in get("runs/1/kinds")} == {each["kind"] for each in get("runs/1/slowest")}
+    assert {each["stream"] for each in get("runs/1/streams")["streams"]} == {"orders", "lines"}
+    kinds = {each["kind"] for each in get("runs/1/kinds")["kinds"]}
+    assert kinds == {each["kind"] for each in get("runs/1/slowest")["tasks"]}
     assert requests.get(f"{base}/runs/9/kinds", timeout=20).status_code == 404
     assert requests.get(f"{base}/imports/nothing", timeout=20).status_code in (400, 404)
     # sync points that somebody else has changed meanwhile
@@ -143,7 +144,7 @@ def test_resources_of_their_own(here: Installation) -> None:
     assert (target / "frontier.db").exists()
     requests.post(f"{base}/backup", json={"path": str(target)}, timeout=20)
     assert "exists already" in until(lambda: (told := get("backup")) and told["ended_at"] and told["error"])
-    assert {each["act"] for each in get("audit")} >= {"backup"}
+    assert {each["act"] for each in get("audit")["acts"]} >= {"backup"}
     # what happens
     with requests.get(f"{base}/events?kinds=run", stream=True, timeout=20) as events:
         lines = events.iter_lines()
@@ -151,3 +152,43 @@ def test_resources_of_their_own(here: Installation) -> None:
         started = next(line for line in lines if line.startswith(b"data:"))
         assert json.loads(started[5:])["fields"]["import"] == "stores"
     assert requests.get(f"{base}/events?kinds=nonsense", timeout=20).status_code == 400
+
+
+def test_a_list_is_read_page_by_page(here: Installation) -> None:
+    import requests
+
+    for name in ("a", "b", "c"):
+        here.config["imports"][name] = here.config["imports"]["stores"]
+    here.write()
+    daemon = here.start("run")
+    base = f"http://127.0.0.1:{port_of(daemon)}/api/v1"
+    assert here.run("import", "orders").code == 0
+    assert here.run("pause", "import", "a", "b", "c", "--reason", "x").code == 0
+
+    def pages(path: str, items: str, limit: int) -> list[list[Any]]:
+        found, after = [], ""
+        while after is not None:
+            asked = {"limit": limit, "after": after} if after else {"limit": limit}
+            page = requests.get(f"{base}/{path}", asked, timeout=20)
+            assert page.status_code == 200, page.text
+            assert page.json().keys() >= {items, "next"}
+            found.append(page.json()[items])
+            after = page.json()["next"]
+        return found
+
+    assert [[each["name"] for each in page] for page in pages("pauses", "pauses", 2)] == [["a", "b"], ["c"]]
+    planned = pages("schedule", "schedules", 2)
+    assert [[each["import_name"] for each in page] for page in planned] == [["a", "b"], ["c", "orders"], ["stores"]]
+    assert [[each["stream"] for each in page] for page in pages("runs/1/streams", "streams", 1)] == [
+        ["lines"],
+        ["orders"],
+    ]
+    numbers = [each["id"] for page in pages("audit", "acts", 1) for each in page]
+    assert len(numbers) == 3
+    assert numbers == sorted(numbers, reverse=True)
+    for path in ("dead", "dead/newest", "dead/groups", "operations", "runs/1/kinds", "runs/1/slowest"):
+        refused = requests.get(f"{base}/{path}?limit=501", timeout=20)
+        assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json"), path
+        assert "1 to 500" in refused.json()["detail"]
+        assert requests.get(f"{base}/{path}", timeout=20).json()["next"] is None, path
+    assert len(here.run("schedule", "--json").json) == 5

@@ -79,3 +79,16 @@ def test_a_state_is_a_word_and_a_sign() -> None:
 def test_why_a_run_was_full_is_never_read_as_why_it_failed(facts: dict[str, Any], text: str) -> None:
     run = {"state": "completed", "dead": 0, "full": True, "ended_reason": None, "full_reason": None, "ad_hoc": None}
     assert page_texts.remark(cast("RunReport", SimpleNamespace(**run | facts))) == text
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["on time"] * 3 + ["refused", "failed", "running"], ("1 failed, 1 key refused, 1 running, 3 on time", "bad")),
+        (["completed with dead letters", "completed"], ("1 with dead letters, 1 completed", "warn")),
+        (["running"] * 1_200 + ["something new"], ("1,200 running, 1 something new", "good")),
+        ([], ("", "good")),
+    ],
+)
+def test_states_are_counted_the_worst_first(states: list[str], told: tuple[str, str]) -> None:
+    assert page_texts.by_state(states) == told

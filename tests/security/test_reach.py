@@ -198,7 +198,7 @@ input()
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(Exception, match="is another program's socket"):
-            control.must_ask(control.Asked(tmp_path / "state", path), "GET", "pauses", list[object])
+            control.must_ask(control.Asked(tmp_path / "state", path), "GET", "pauses", object)
         process.kill()
 
 
@@ -303,8 +303,10 @@ def test_the_group_uses_commands_through_the_socket(
         ("POST /api/v1/pauses", b'{"kind":"account","names":["a1"],"reason":"x","until":1e300}', 400),
         ("POST /api/v1/pauses", b'{"kind":"account","names":["a1"],"reason":"x","until":null', 400),
         ("POST /api/v1/pauses", b"x" * 1_100_000, 413),
-        ("GET /api/v1/runs?limit=-5", b"", 200),
-        ("GET /api/v1/runs?limit=99999999999999999999", b"", 200),
+        ("GET /api/v1/runs?limit=-5", b"", 400),
+        ("GET /api/v1/runs?limit=99999999999999999999", b"", 400),
+        ("GET /api/v1/runs?limit=501", b"", 400),
+        ("GET /api/v1/dead/groups?after=x-%27", b"", 400),
         ("GET /api/v1/runs?after=99999999999999999999", b"", 400),
         ("GET /api/v1/runs?since=nan", b"", 400),
         ("GET /api/v1/audit?since=nan", b"", 400),

@@ -65,9 +65,11 @@ SELECT hash, source, kind, error_class, status, message, tasks,
 FROM (
     SELECT fingerprint, sum(count) AS tasks, count(*) AS runs, min(first_at) AS first_at, max(last_at) AS last_at
     FROM {letters} GROUP BY fingerprint
-) AS found JOIN fingerprint ON fingerprint.id = found.fingerprint ORDER BY {order}, hash LIMIT ?1
+) AS found JOIN fingerprint ON fingerprint.id = found.fingerprint {after} ORDER BY {order}, hash LIMIT :limit
 """
-_OF_IMPORT = "run CROSS JOIN letters ON letters.run = run.id WHERE run.import = ?2"
+_OF_IMPORT = "run CROSS JOIN letters ON letters.run = run.id WHERE run.import = :import"
+_OF_RUN = "letters WHERE run = :run"
+_AFTER = "WHERE tasks < :tasks OR (tasks = :tasks AND hash > :hash)"
 _KILLERS = """
 SELECT DISTINCT kind.name FROM (SELECT kind, error FROM dead INDEXED BY dead_run WHERE run = ?1 LIMIT ?2) AS letter
 JOIN kind ON kind.id = letter.kind WHERE substr(error, 1, ?3) = ?4 ORDER BY kind.name
@@ -152,12 +154,28 @@ class DeadReader(AccountReader):
         )
         return [number for (number,) in rows]
 
-    def dead_groups(self, *, import_name: str | None = None, limit: int = 100, newest: bool = False) -> list[DeadGroup]:
-        order = "last_at DESC" if newest else "tasks DESC"
-        if import_name is None:
-            rows = self._found(_GROUPS.format(letters="letters", imports=_IMPORTS, order=order), (limit,))
-        else:
-            rows = self._found(_GROUPS.format(letters=_OF_IMPORT, imports="1", order=order), (limit, import_name))
+    def dead_groups(
+        self,
+        *,
+        import_name: str | None = None,
+        run: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+        after: tuple[int, str] | None = None,
+    ) -> list[DeadGroup]:
+        letters, imports = ("letters", _IMPORTS) if import_name is None else (_OF_IMPORT, "1")
+        letters, imports = (letters, imports) if run is None else (_OF_RUN, "1")
+        values = {"limit": limit, "import": import_name, "run": run}
+        wanted = {name: value for name, value in values.items() if value is not None}
+        rows = self._found(
+            _GROUPS.format(
+                letters=letters,
+                imports=imports,
+                order="last_at DESC" if newest else "tasks DESC",
+                after=_AFTER if after else "",
+            ),
+            wanted | ({"tasks": after[0], "hash": after[1]} if after else {}),
+        )
         return [DeadGroup(*row) for row in rows]
 
     def operations(self, *, before: int | None = None, limit: int = 100) -> list[OperationReport]:

@@ -13,6 +13,7 @@ from crawlerd.operations.problem import Unknown
 from crawlerd.ratelimit.adaptive import Learned
 from crawlerd.service.page.accounts_screen import GRAVE, SLOW
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.page_texts import segment
 
 if TYPE_CHECKING:
@@ -45,16 +46,21 @@ def account(asked: Asked) -> Shown:
     if asked.reader is None:
         raise Unknown("nothing has been imported yet")
     try:
-        return context_of(account_facts.account(asked.reader, asked.live, name, asked.now, asked.settings))
+        found = account_facts.account(asked.reader, asked.live, name, asked.now, asked.settings)
+        return context_of(found, asked.account_rates.of(found.name))
     except Unknown:
         near = account_facts.near(asked.reader, name, asked.now)
         return _unknown(name, near)
 
 
-def context_of(found: Account) -> Shown:
+def context_of(found: Account, rates: Sequence[float | None]) -> Shown:
+    """rates: its requests per second in the last ten minutes."""
     reason = found.waits.reason
     own = {(note.kind, note.name) for note in found.pauses}
     fullest = found.quotas[0] if found.quotas else None
+    limits = limit_rows(found.limits, found.lowered, found.learned)
+    known = [found.permitted, *(row.rate for row in limits if not row.name)]
+    ceiling = min((each for each in known if each is not None), default=None)
     return Shown(
         "account",
         f"{found.name}: {reason}",
@@ -64,7 +70,10 @@ def context_of(found: Account) -> Shown:
             "tone": "bad" if reason in GRAVE else "warn" if reason in SLOW else "good",
             "is_paused": ("account", found.name) in own,
             "paused_buckets": {name.removeprefix(f"{found.name}/") for kind, name in own if kind == "bucket"},
-            "limits": limit_rows(found.limits, found.lowered, found.learned),
+            "limits": limits,
+            "rates": rates,
+            "ceiling": ceiling,
+            "span": max(LEAST_SPAN, len(rates)),
             "fullest": fullest,
             "share": fullest and fullest.used / fullest.amount,
             "is_refused": reason is Reason.REFUSED,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crawlerd.engine.insight import Insight
     from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.operations.history import History
+    from crawlerd.operations.recent_rates import RecentRates
     from crawlerd.service.parameters import Parameters
     from crawlerd.service.web.context import PageContext
 
@@ -33,6 +34,8 @@ class Asked:
     query: Parameters
     now: float
     history: History
+    run_rates: RecentRates[int]
+    account_rates: RecentRates[str]
     may_act: bool
     may_see_payloads: bool
 

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 600, 150
 TOP, BOTTOM = 24, 128  # edges of the plotted area; texts are above and below
 MOST_POINTS = 300
+LEAST_SPAN = 60  # seconds that a chart has room for at least
 
 
 def line_chart(
-    values: Sequence[float | None], ceiling: Sequence[float | None], label: str, span: str, places: int = 600
+    values: Sequence[float | None],
+    ceiling: Sequence[float | None],
+    label: str,
+    span: str,
+    places: int = 600,
+    end: str = "now",
 ) -> Markup:
     """A chart of a value over time.
 
@@ -27,11 +33,13 @@ def line_chart(
     label: what the chart shows.
     span: the length of time, in words.
     places: how many values the chart has room for.
+    end: when the last value was, in words.
     """
     drawn, limits = (thinned([None] * (places - len(each)) + list(each)) for each in (values, ceiling))
     known = [value for value in (*drawn, *limits) if value is not None]
     most = max(known, default=0.0) or 1.0
-    last = next((value for value in reversed(limits) if value is not None), None)
+    last = next((value for value in reversed(ceiling) if value is not None), None)
+    before = "ago" if end == "now" else f"before {end}"
     parts = [Markup('<path class="grid" d="M0 {}H{}"/>').format(BOTTOM, WIDTH)]
     if any(value is not None for value in drawn):
         parts.append(Markup('<path class="area" d="{}"/>').format(_area(drawn, most)))
@@ -39,10 +47,11 @@ def line_chart(
     if last is not None:
         parts.append(Markup('<path class="limit" d="{}"/>').format(_path(limits, most)))
     if known:
-        said = f"peak {rate(most)}" + (f" · {rate(last)} permitted now (dashed)" if last is not None else "")
+        now = "now " if end == "now" else ""
+        said = f"peak {rate(most)}" + (f" · {rate(last)} permitted {now}(dashed)" if last else "")
         parts.append(Markup('<text x="4" y="15">{}</text>').format(said))
-    parts.append(Markup('<text x="4" y="{}">{} ago</text>').format(HEIGHT - 3, span))
-    parts.append(Markup('<text x="{}" y="{}" text-anchor="end">now</text>').format(WIDTH - 4, HEIGHT - 3))
+    parts.append(Markup('<text x="4" y="{}">{} {}</text>').format(HEIGHT - 5, span, before))
+    parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 4, HEIGHT - 5, end))
     head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, label)
     return head + Markup("").join(parts) + Markup("</svg>")
 
@@ -60,7 +69,7 @@ def bars(values: Sequence[float | None], kinds: Sequence[str], titles: Sequence[
     step = WIDTH / max(len(values), 20)
     parts = [
         Markup('<path class="grid" d="M0 {}H{}"/><text x="4" y="15">{}</text>').format(BOTTOM, WIDTH, top),
-        Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 3),
+        Markup('<text x="4" y="{}">the newest is at the right</text>').format(HEIGHT - 5),
     ]
     for place, (value, kind, title) in enumerate(zip(values, kinds, titles, strict=True)):
         high = max(2.0, (value or 0.0) / most * (BOTTOM - TOP))

@@ -29,7 +29,9 @@ def dead_letters(asked: Asked) -> Shown:
     before = asked.query.number("after") or None
     if (reader := asked.reader) is None:
         return context_of(which, NOTHING, [], LetterPage([], None), [], first=True, groups_cut=False)
-    groups = reader.dead_groups(import_name=which.import_name, limit=GROUPS + 1) if _has_groups(which) else []
+    groups = []
+    if _has_groups(which):
+        groups = reader.dead_groups(import_name=which.import_name, run=which.run, limit=GROUPS + 1)
     return context_of(
         which,
         dead.counted(reader, which),
@@ -97,8 +99,9 @@ def failure(group: DeadGroup) -> str:
 
 
 def _has_groups(which: LetterFilter) -> bool:
-    """Whether groups are shown: they exist for an import and for all letters. A narrower filter only lists letters."""
-    return which == LetterFilter(import_name=which.import_name)
+    """Whether groups are shown: they exist for an import, a run and all letters. A narrower filter only lists
+    letters."""
+    return which in (LetterFilter(import_name=which.import_name), LetterFilter(run=which.run))
 
 
 def _verdict(which: LetterFilter, count: LetterCount, groups: Sequence[DeadGroup], *, groups_cut: bool) -> str:

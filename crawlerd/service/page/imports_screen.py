@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crawlerd.core.wording import counted
 from crawlerd.operations import import_facts
 from crawlerd.operations.overview import import_row
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.overview_screen import strip
+from crawlerd.service.page.page_texts import by_state
 from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
@@ -37,10 +39,17 @@ def context_of(
     first: bool,
 ) -> Shown:
     """next_: the name after which the next page begins."""
+    heading = f"Imports {prefix}…" if prefix else "Imports"
+    states, tone = by_state(row.state for row in rows)
+    worst = states.split(", ")[0]
+    count = counted(len(rows), "import")
     return Shown(
         "imports",
-        f"Imports {prefix}…" if prefix else "Imports",
+        f"{heading}: {worst}" if worst else heading,
         {
+            "heading": heading,
+            "verdict": f"{count if first and next_ is None else f'These {count}'}: {states}.",
+            "tone": tone,
             "rows": rows,
             "paused": pauses,
             "strips": {row.line.name: strip(row) for row in rows},

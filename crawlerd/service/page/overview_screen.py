@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from crawlerd.core.reasons import Reason
 from crawlerd.operations.history import SECONDS
 from crawlerd.operations.overview import ImportRow, OverviewReport, overview_report, subjects
 from crawlerd.operations.pulse import pulse
@@ -13,6 +14,7 @@ from crawlerd.operations.top_report import nothing_yet
 from crawlerd.operations.troubles import OUTAGE
 from crawlerd.service.page import first_lines
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.pause_screen import paused
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def context_of(
             "groups": f"more than {MOST_GROUPS}" if len(groups) > MOST_GROUPS else f"{len(groups)}",
             "group_count": len(groups),
             "requests": history.seconds("requests"),
+            "span": max(LEAST_SPAN, len(history.seconds("requests"))),
             "permitted": history.seconds("permitted"),
             "table": by_minute(history),
             "rows": rows,
@@ -106,12 +109,15 @@ def context_of(
     )
 
 
-def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str]]:
-    """Each trouble with links to its subjects, as paths and texts, and with words for what happens at its `until`."""
+def reasons(troubles: Iterable[Trouble]) -> list[tuple[list[tuple[str, str]], Trouble, str, list[str]]]:
+    """Each trouble with links to its subjects, as paths and texts, with words for what happens at its `until`, and with
+    the accounts whose keys the API refuses."""
     found = []
     for trouble in troubles:
-        about = [(f"{PLACES[kind]}", name) for kind, name in subjects(trouble) if kind in PLACES]
-        found.append((about, trouble, "the next probe is sent" if OUTAGE in trouble.text else "it goes on"))
+        about = [(kind, name) for kind, name in subjects(trouble) if kind in PLACES]
+        refused = [name for kind, name in about if kind == "account" and trouble.text.startswith(f"{Reason.REFUSED}: ")]
+        then = "the next probe is sent" if OUTAGE in trouble.text else "it goes on"
+        found.append(([(PLACES[kind], name) for kind, name in about], trouble, then, refused))
     return found
 
 

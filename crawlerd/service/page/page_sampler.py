@@ -16,6 +16,7 @@ from crawlerd.service.machine_metrics import usage
 if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
     from crawlerd.operations.history import History
+    from crawlerd.operations.recent_rates import RecentRates
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,9 @@ SECOND = 1.0
 
 
 class PageSampler:
-    def __init__(self, engine: Engine, history: History) -> None:
+    def __init__(self, engine: Engine, history: History, runs: RecentRates[int], accounts: RecentRates[str]) -> None:
         self._engine, self._history, self._rates = engine, history, Rates()
+        self._runs, self._accounts = runs, accounts
 
     def start(self) -> None:
         me = weakref.ref(self)
@@ -34,6 +36,8 @@ class PageSampler:
         now = time.monotonic()
         values = self._rates.of(now, counters(self._engine))
         self._history.add(now, {**values, "memory": self._memory(), "free": self._free()})
+        self._runs.add(now, self._engine.insight.rates())
+        self._accounts.add(now, self._engine.insight.account_rates())
 
     def _memory(self) -> float:
         resident = 0

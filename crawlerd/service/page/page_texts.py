@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from crawlerd.core.redaction import shown
 from crawlerd.core.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import tzinfo
 
     from crawlerd.frontier.reports import RunReport
@@ -57,6 +59,8 @@ SIGNS: dict[str, tuple[str, str]] = {
     "never ran": ("○", "dim"),
     "on demand": ("○", "dim"),
 }
+WITH_DEAD = "completed with dead letters"
+KINDS = ("bad", "warn", "go", "ok", "dim")  # the worst first
 WORDS: dict[str, str] = {
     "completed with dead letters": "dead letters",
     Reason.LIMIT: "at the limit",
@@ -182,6 +186,16 @@ def sign(state: str) -> Markup:
     mark, kind = SIGNS.get(state.split(":", 1)[0], ("○", "dim"))
     word = WORDS.get(state, state)
     return Markup('<span class="s {}"><i aria-hidden="true">{}</i> {}</span>').format(kind, mark, cut(word, 60))
+
+
+def by_state(states: Iterable[str]) -> tuple[str, str]:
+    """How many are in each state, the worst first, such as "1 failed, 3 on time"; and the tone of the worst."""
+    counts = Counter(states)
+    kinds = {state: SIGNS.get(state, ("", "dim"))[1] for state in counts}
+    words = {state: "with dead letters" if state == WITH_DEAD else WORDS.get(state, state) for state in counts}
+    ordered = sorted(counts, key=lambda state: (KINDS.index(kinds[state]), words[state]))
+    text = ", ".join(f"{counts[state]:,} {words[state]}" for state in ordered)
+    return text, next((kind for kind in ("bad", "warn") if kind in kinds.values()), "good")
 
 
 def digest(name: str) -> str:

@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING
 
 from crawlerd.core.reasons import Reason
 from crawlerd.core.wording import counted, plain_error
+from crawlerd.engine.agenda import SCHEDULE
+from crawlerd.frontier.letter_filter import LetterFilter
 from crawlerd.operations import run_history
 from crawlerd.operations.problem import Unknown
 from crawlerd.operations.top_report import MOVING
 from crawlerd.service.page import page_texts
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.page.charts import LEAST_SPAN
+from crawlerd.service.page.letter_filters import query_of
 from crawlerd.service.parameters import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from crawlerd.frontier.figure_reports import AnswerFigures
-    from crawlerd.frontier.reports import RunReport
+    from crawlerd.frontier.reports import DeadGroup, RunReport
     from crawlerd.operations.run_history import RunDetail, StreamLine
     from crawlerd.service.page.asked import Asked
 
-MOST_STREAMS, MOST_KINDS = 200, 100
+MOST_STREAMS, MOST_KINDS, MOST_GROUPS = 200, 100, 20
 STATUSES = {0: "no answer", 401: "key refused", 403: "not permitted", 404: "not found", 429: "slow down"}
 GRAVE = (Reason.REFUSED, Reason.SINK, Reason.STORE, Reason.OUTAGE)
 
@@ -31,12 +35,24 @@ def run(asked: Asked) -> Shown:
     if asked.reader is None or not is_number(number):
         raise Unknown(f"there is no run {number[:40]}")
     found = run_history.detail(asked.reader, asked.live, int(number), asked.now)
-    return context_of(found, asked.live.rates(), asked.live.permitted(found.run.account), asked.now)
+    report = found.run
+    groups = asked.reader.dead_groups(run=report.id, limit=MOST_GROUPS + 1) if report.dead else []
+    rate, limit = asked.live.rates().get(report.id), asked.live.permitted(report.account)
+    return context_of(found, rate, limit, asked.run_rates.of(report.id), groups, asked.now)
 
 
-def context_of(found: RunDetail, rates: Mapping[int, float], limit: float | None, now: float) -> Shown:
-    """rates: requests per second of runs under way.
+def context_of(
+    found: RunDetail,
+    rate: float | None,
+    limit: float | None,
+    rates: Sequence[float | None],
+    groups: Sequence[DeadGroup],
+    now: float,
+) -> Shown:
+    """rate: requests per second at the moment.
     limit: requests per second that its account's limits permit.
+    rates: requests per second in its last ten minutes.
+    groups: its dead letters by failure; one more than are shown if there are more.
     """
     report = found.run
     waits = next(iter(found.waits.waits), None)
@@ -50,21 +66,30 @@ def context_of(found: RunDetail, rates: Mapping[int, float], limit: float | None
             "state": state,
             "under_way": under_way,
             "tone": tone(report, waits.reason if waits else None),
-            "sentence": sentence(found, rates.get(report.id), limit, now),
+            "sentence": sentence(found, rate, limit, now),
             "sentences": found.waits.sentences if under_way else [],
             "about": about(report),
+            "began": began(report),
             "open": report.ready + report.delayed + report.waiting,
             "took": (report.ended_at or now) - report.started_at,
             "figures": found.figures,
             "chain": max(found.figures.kinds, key=lambda kind: kind.longest_chain, default=None),
-            "rate": rates.get(report.id),
+            "rate": rate,
             "limit": limit,
+            "rates": rates,
+            "limits": [limit] * len(rates),
+            "span": max(LEAST_SPAN, len(rates)),
             "share": found.share,
             "streams": [(line, *stream_state(line, report)) for line in found.streams[:MOST_STREAMS]],
             "more_streams": max(0, len(found.streams) - MOST_STREAMS),
             "kinds": found.figures.kinds[:MOST_KINDS],
             "answers": [(status_of(each), each) for each in found.figures.answers],
-            "letters": found.letters,
+            "groups": groups[:MOST_GROUPS],
+            "group_queries": [query_of(LetterFilter(run=report.id, group=each.group)) for each in groups],
+            "group_count": f"more than {MOST_GROUPS} kinds"
+            if len(groups) > MOST_GROUPS
+            else counted(len(groups), "kind"),
+            "groups_cut": len(groups) > MOST_GROUPS,
         },
         json=f"/runs/{report.id}",
     )
@@ -118,8 +143,13 @@ def tone(report: RunReport, reason: Reason | None) -> str:
 
 
 def about(report: RunReport) -> list[str]:
-    parts = ["full" if report.full else "incremental", report.full_reason, report.ad_hoc, report.began]
+    parts = ["full" if report.full else "incremental", report.full_reason, report.ad_hoc, began(report)]
     return [*(part for part in parts if part), *([f"only {report.part}"] if report.part else [])]
+
+
+def began(report: RunReport) -> str:
+    """Who or what has started it, such as "by eva"; "" if unknown."""
+    return "by its schedule" if report.began == SCHEDULE else report.began
 
 
 def stream_state(line: StreamLine, report: RunReport) -> tuple[str, str]:

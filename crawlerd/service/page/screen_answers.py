@@ -22,6 +22,7 @@ from crawlerd.core.wording import agreeing
 from crawlerd.operations.history import History
 from crawlerd.operations.problem import Changed, Refused, Unknown
 from crawlerd.operations.pulse import SERIES
+from crawlerd.operations.recent_rates import RecentRates
 from crawlerd.service.control import ROOT
 from crawlerd.service.health import health
 from crawlerd.service.page.asked import Asked, Shown
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from crawlerd.engine.engine import Engine
+    from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.service.page.asked import Screen
     from crawlerd.service.web.context import PageContext
 
@@ -64,7 +66,8 @@ class Pages:
         self._context = context
         self._began = time.monotonic()
         self._history = History(SERIES)
-        self._sampler = PageSampler(context.engine, self._history)
+        self._runs, self._accounts = RecentRates[int](end=True), RecentRates[str](end=False)
+        self._sampler = PageSampler(context.engine, self._history, self._runs, self._accounts)
         self._sampler.start()
         self._streams = LiveStreams()
         self._live_routes = [(screen, Route(screen.path, self._asset)) for screen in SCREENS if screen.live]
@@ -88,7 +91,7 @@ class Pages:
             reader = self._context.open_reader()
             asked = self.asked(request, reader)
             shown = screen.show(asked)
-            return self._answer(request, screen.place, shown, asked.now, live=screen.live)
+            return self._answer(request, screen.place, shown, asked.now, live=screen.live, dead=_dead(reader))
         except (Unknown, Refused, Changed, msgspec.ValidationError, ValueError, CrawlerdError) as error:
             return self._failed(request, screen.place, error)
         except TimeoutError:
@@ -105,16 +108,28 @@ class Pages:
             Parameters(request.url.query),
             time.time(),
             self._history,
+            self._runs,
+            self._accounts,
             self._context.may_act(request),
             self._context.may_see_payloads(request),
         )
 
-    def _answer(self, request: Request, place: str, shown: Shown, now: float, *, live: bool = False) -> Response:
-        body = render(shown.template, self.values(request, place, shown, now, live=live))
-        return Response(body, shown.status, media_type=HTML)
+    def _answer(
+        self,
+        request: Request,
+        place: str,
+        shown: Shown,
+        now: float,
+        *,
+        live: bool = False,
+        dead: int | None = None,
+    ) -> Response:
+        """dead: how many dead letters there are; None if unknown."""
+        values = self.values(request, place, shown, now, live=live) | {"dead_count": dead}
+        return Response(render(shown.template, values), shown.status, media_type=HTML)
 
     def values(self, request: Request, place: str, shown: Shown, now: float, *, live: bool) -> dict[str, object]:
-        """All values for a template."""
+        """The values for a template, without the count of dead letters."""
         root = request.scope.get("root_path", "")
         query = {key: value for key, value in request.query_params.items() if key not in ("live", "note")}
         back = quote(request.url.path.removeprefix(root), safe="/:@") + (f"?{urlencode(query)}" if query else "")
@@ -153,12 +168,7 @@ class Pages:
         """
         if status is None:
             status = 404 if isinstance(error, Unknown) else 400 if isinstance(error, (Refused, ValueError)) else 503
-        heading = {
-            404: "Not found",
-            409: "Changed in the meantime",
-            503: "Not possible now",
-            504: "No answer in time",
-        }.get(status, "That cannot be done")
+        heading = HEADINGS.get(status, "That cannot be done")
         values: dict[str, object] = {"heading": heading, "detail": _sentence(str(error)), "links": []}
         values |= {"back": back} if back else {}
         shown = Shown("error", heading, values, status=status)
@@ -212,6 +222,10 @@ class Pages:
         if name not in FILES or request.url.path.removeprefix(request.scope.get("root_path", "")) != asset_path(name):
             return Response("there is no such file\n", 404)
         return Response(asset(name), headers={"Cache-Control": A_YEAR}, media_type=FILES[name][1])
+
+
+def _dead(reader: FrontierReader | None) -> int:
+    return reader.totals()[3] if reader else 0
 
 
 def _sentence(text: str) -> str:

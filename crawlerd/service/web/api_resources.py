@@ -14,9 +14,8 @@ from crawlerd.core.lowered import LimitNote
 from crawlerd.core.pauses import Pausable, PauseNote
 from crawlerd.core.reasons import Subject
 from crawlerd.engine.forgetting import Forgot
-from crawlerd.frontier.figure_reports import KindFigures, SlowTask
 from crawlerd.frontier.letter_filter import LetterFilter
-from crawlerd.frontier.reports import Act, DeadGroup, DeadLetter, LetterCount, LetterPage, OperationReport
+from crawlerd.frontier.reports import DeadLetter, LetterCount, LetterPage, OperationReport
 from crawlerd.operations.about_facts import About
 from crawlerd.operations.account_facts import Account, Accounts, AccountsRequest
 from crawlerd.operations.account_trial import AccountTrial, TrialRequest
@@ -26,6 +25,7 @@ from crawlerd.operations.dead import LettersRequest
 from crawlerd.operations.forget_requests import ForgetRequest
 from crawlerd.operations.import_facts import ImportLine, Imports
 from crawlerd.operations.limit_requests import LimitRequest
+from crawlerd.operations.list_pages import Acts, Groups, Kinds, Operations, Pauses, Schedules, SlowTasks, Streams
 from crawlerd.operations.notify_trial import NotifyTrials
 from crawlerd.operations.overview import OverviewReport
 from crawlerd.operations.pause_requests import PauseRequest
@@ -38,21 +38,19 @@ from crawlerd.operations.run_history import (
     Runs,
     RunsRequest,
     RunStarted,
-    StreamLine,
 )
 from crawlerd.operations.run_plan import Plan
-from crawlerd.operations.schedules import ScheduleReport
 from crawlerd.operations.status_report import StatusReport
 from crawlerd.operations.submitting import MOST, TasksSubmitted
 from crawlerd.operations.sync_points import SyncPoints, SyncPointsChanged, SyncPointsRequest
 from crawlerd.operations.top_report import TopReport
 from crawlerd.operations.why import Why
+from crawlerd.service.parameters import MOST as MOST_ITEMS
 from crawlerd.service.web.happenings import Happening
 
-LIMIT = {"limit": int}
+LIMIT = {"limit": Annotated[int, msgspec.Meta(ge=1, le=MOST_ITEMS)]}
 BY_NUMBER = {"after": int, **LIMIT}
-BEFORE = {"before": int, **LIMIT}
-ACTS = {"since": float, **BEFORE, "by": str, "act": str}
+ACTS = {"since": float, **BY_NUMBER, "by": str, "act": str}
 BY_NAME = {"after": str, **LIMIT}
 
 
@@ -118,13 +116,15 @@ RESOURCES = (
         "GET", "reload", "The configuration in force: when it was read, and what is wrong or needs a restart.", InForce
     ),
     Resource("POST", "reload", "Reads the configuration file again; same as config/reload.", Reloaded),
-    Resource("GET", "schedule", "When imports start next.", list[ScheduleReport], query={"import": str, "next": int}),
+    Resource("GET", "schedule", "When imports start next.", Schedules, query={"import": str, "next": int, **BY_NAME}),
     Resource("GET", "imports", "The imports, by name.", Imports, query=BY_NAME),
     Resource("GET", "imports/{name}", "One import.", ImportLine),
     Resource(
         "GET", "imports/{name}/plan", "What a run would read, and how long it would take.", Plan, query=RunRequest
     ),
-    Resource("GET", "imports/{name}/runs", "The runs of an import, the newest first.", Runs, query=RunsRequest),
+    Resource(
+        "GET", "imports/{name}/runs", "The runs of an import, the newest first.", Runs, query=(RunsRequest, LIMIT)
+    ),
     Resource("POST", "imports/{name}/run", "Starts a run of an import now.", RunStarted, RunRequest, needs_body=False),
     Resource("POST", "imports/{name}/tasks", "Submits tasks: all of them, or none.", TasksSubmitted, Tasks),
     Resource(
@@ -143,15 +143,15 @@ RESOURCES = (
         SyncPointsRequest,
         tagged=True,
     ),
-    Resource("GET", "runs", "The runs, the newest first.", Runs, query=RunsRequest),
+    Resource("GET", "runs", "The runs, the newest first.", Runs, query=(RunsRequest, LIMIT)),
     Resource("GET", "runs/{run}", "One run.", RunDetail),
-    Resource("GET", "runs/{run}/streams", "What a run has imported, by stream.", list[StreamLine]),
-    Resource("GET", "runs/{run}/kinds", "The tasks of a run, by kind.", list[KindFigures]),
-    Resource("GET", "runs/{run}/slowest", "The slowest tasks of a run.", list[SlowTask]),
+    Resource("GET", "runs/{run}/streams", "What a run has imported, by stream.", Streams, query=BY_NAME),
+    Resource("GET", "runs/{run}/kinds", "The tasks of a run, by kind.", Kinds, query=BY_NAME),
+    Resource("GET", "runs/{run}/slowest", "The slowest tasks of a run.", SlowTasks, query=LIMIT),
     Resource("POST", "runs/{run}/cancel", "Cancels a run.", Cancelled, CancelRequest),
     Resource("POST", "runs/{run}/retry", "Retries the dead letters of a run.", RunRetried),
     Resource("POST", "runs/{run}/drop", "Ends a run and forgets it.", Dropped, DropRequest),
-    Resource("GET", "accounts", "The accounts, and what they wait for.", Accounts, query=AccountsRequest),
+    Resource("GET", "accounts", "The accounts, and what they wait for.", Accounts, query=(AccountsRequest, LIMIT)),
     Resource("GET", "accounts/{name}", "One account.", Account),
     Resource(
         "POST",
@@ -166,8 +166,8 @@ RESOURCES = (
     Resource(
         "GET",
         "dead",
-        "Dead letters that match a filter.",
-        list[DeadLetter],
+        "Dead letters that match a filter, the oldest first.",
+        LetterPage,
         query=(LetterFilter, BY_NUMBER),
     ),
     Resource(
@@ -175,7 +175,7 @@ RESOURCES = (
         "dead/newest",
         "Dead letters that match a filter, the newest first.",
         LetterPage,
-        query=(LetterFilter, BEFORE),
+        query=(LetterFilter, BY_NUMBER),
     ),
     Resource(
         "GET",
@@ -184,7 +184,13 @@ RESOURCES = (
         LetterCount,
         query=LetterFilter,
     ),
-    Resource("GET", "dead/groups", "Dead letters by their failure.", list[DeadGroup], query={"import": str, **LIMIT}),
+    Resource(
+        "GET",
+        "dead/groups",
+        "Dead letters by their failure.",
+        Groups,
+        query={"import": str, "run": int, **BY_NAME},
+    ),
     Resource("GET", "dead/{letter}", "One dead letter.", DeadLetter),
     Resource(
         "POST",
@@ -197,19 +203,19 @@ RESOURCES = (
     Resource(
         "POST", "dead/drop", "Drops all dead letters that match a filter.", OperationReport, LettersRequest, status=202
     ),
-    Resource("GET", "operations", "Retries and drops of many dead letters.", list[OperationReport], query=BY_NUMBER),
+    Resource("GET", "operations", "Retries and drops of many dead letters.", Operations, query=BY_NUMBER),
     Resource("GET", "operations/{operation}", "One operation.", OperationReport),
     Resource(
         "POST", "operations/{operation}/cancel", "Cancels an operation; what it has done is kept.", OperationReport
     ),
-    Resource("GET", "pauses", "What is paused, by whom and why.", list[PauseNote]),
+    Resource("GET", "pauses", "What is paused, by whom and why.", Pauses, query=BY_NAME),
     Resource("POST", "pauses", "Pauses imports, accounts, buckets or sources.", list[PauseNote], PauseRequest),
     Resource("DELETE", "pauses/{kind}/{name}", "Resumes an import, account, bucket or source.", list[PauseNote]),
     Resource(
         "GET",
         "audit",
-        "What people did, the oldest first.",
-        list[Act],
+        "What people did, the newest first.",
+        Acts,
         query=ACTS,
     ),
     Resource("GET", "backup", "The latest backup that was requested here.", BackupProgress | None),

@@ -68,6 +68,23 @@ def test_the_same_failure_is_one_group_however_many_letters_and_runs(
     assert reader.dead_groups(import_name="nothing") == []
 
 
+def test_groups_are_read_page_by_page_and_by_run(frontier: Frontier, reader: FrontierReader) -> None:
+    first = bury(frontier, "shop", "Permanent: HTTP 404: a", "Permanent: HTTP 404: a", "Denied: HTTP 403: b")
+    second = bury(frontier, "shop", "Permanent: HTTP 410: c", "Denied: HTTP 403: b", "Permanent: HTTP 400: d")
+    groups = reader.dead_groups()
+    assert [each.letters for each in groups] == [2, 2, 1, 1]
+    for place, group in enumerate(groups):
+        assert reader.dead_groups(after=(group.letters, group.group)) == groups[place + 1 :]
+    assert reader.dead_groups(after=(3, "")) == groups
+    assert [(each.message, each.letters, each.imports) for each in reader.dead_groups(run=first)] == [
+        ("a", 2, 1),
+        ("b", 1, 1),
+    ]
+    assert {each.message for each in reader.dead_groups(run=second)} == {"b", "c", "d"}
+    assert len(reader.dead_groups(run=second, after=(1, "0"), limit=2)) == 2
+    assert reader.dead_groups(run=99) == []
+
+
 def test_what_is_retried_leaves_its_group_and_an_empty_group_is_gone(
     frontier: Frontier, reader: FrontierReader
 ) -> None:

@@ -269,7 +269,14 @@ def test_it_says_whether_its_pace_is_configured_or_learned() -> None:
     of = limiter("40/second", learned=Learned(0.375))
     of.start(Stamp(100.0))
     (hold,) = of.holds(100.0)
-    assert hold.text == "its pace of a start each 2.67 s, learned from what the API has refused"
+    assert hold.text == "its pace of a request every 2.67 s, learned from what the API has refused"
+
+
+def test_a_pace_is_in_requests_per_second() -> None:
+    of = limiter("20/second")
+    of.start(Stamp(100.0))
+    paces = [hold.text for hold in of.holds(100.0) if "pace" in hold.text]
+    assert paces == ["its pace of 19.7 requests per second"]
 
 
 # what may be forgotten

@@ -13,7 +13,13 @@ def test_a_list_has_a_bound_and_the_last_of_two_values_counts() -> None:
     assert (asked.limit, asked.after, asked.since, asked["name"]) == (9, 12, 1.5, "a b")
     none = Parameters("")
     assert (none.limit, none.after, none.since) == (100, 0, 0.0)
-    assert (Parameters("limit=0").limit, Parameters("limit=9999999").limit) == (1, MOST)
+    assert (Parameters("limit=1").limit, Parameters(f"limit={MOST}").limit) == (1, MOST)
+
+
+@pytest.mark.parametrize("limit", [0, MOST + 1, 9_999_999])
+def test_a_limit_out_of_range_is_an_error_and_not_cut(limit: int) -> None:
+    with pytest.raises(Refused, match=rf"^limit: {limit} is not from 1 to 500"):
+        _ = Parameters(f"limit={limit}").limit
 
 
 @pytest.mark.parametrize("name", ["limit", "after", "since"])

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Any] = {
     "int | None": 7,
     "str": "a",
     "str | None": "a",
+    "tuple[int, str] | None": (3, "ab"),
     "bool": True,
     "LetterFilter": LetterFilter(account="a"),
     "Pausable": "account",
