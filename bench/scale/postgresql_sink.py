@@ -1,12 +1,16 @@
 """How many records a second the PostgreSQL sink takes, next to a plain upsert of the same rows in the same run.
 
+Next to it: COPY into an empty table, and dlt, which merges by key, if it is installed (`pip install 'dlt[postgres]'`).
 CPU is that of the server and of this process, since the machine may be busy with other things.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import random
+import tempfile
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -69,6 +73,23 @@ def copied(url: str, work: list[Delivery]) -> float:
         return time.perf_counter() - began
 
 
+def merged(url: str, folder: str, work: list[Delivery]) -> float:
+    """By dlt: into a staging table, then by key into the table itself; as text, which it need not look into."""
+    import dlt
+
+    pipeline = dlt.pipeline(
+        "bench", destination=dlt.destinations.postgres(url), dataset_name="merged", pipelines_dir=folder
+    )
+    rows = (
+        {"account": each.account, "id": key, "data": (data or b"").decode()}
+        for each in work
+        for key, data in zip(each.batches[0].keys, each.batches[0].data, strict=True)
+    )
+    began = time.perf_counter()
+    pipeline.run(rows, table_name="records", primary_key=("account", "id"), write_disposition="merge")
+    return time.perf_counter() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
@@ -109,6 +130,12 @@ def main() -> None:
                 rows.append([what, *figures, *(f"{each:.2f}" for each in ratios), f"{goal:.1f}"])
             rate = options.records / copied(server.url(), runs["new"])
             rows.append(["COPY", "", f"{rate:,.0f}", "", "", "", "", ""])
+            if importlib.util.find_spec("dlt"):
+                os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+                with tempfile.TemporaryDirectory() as folder:
+                    for what in ("new", "unchanged"):
+                        rate = options.records / merged(server.url(), folder, runs[what])
+                        rows.append([f"dlt, {what}", "", f"{rate:,.0f}", "", "", "", "", ""])
     columns = [
         "sink, records/s",
         "upsert, records/s",
