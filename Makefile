@@ -14,7 +14,7 @@ test: ## the unit tests, in less than a minute
 	$(PYTHON) -m pytest -q -n 2 -m "not slow" tests/unit
 
 test-all: ## all tests, in half an hour on 2 cores
-	$(PYTHON) -m pytest -q -n 4
+	$(PYTHON) -m pytest -q -n 5
 
 lint: ## style, types, architecture, spelling
 	.venv/bin/ruff check .

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import IMPLEMENTATIONS, NOW
 from support.ready_tasks import bucket_heads
@@ -55,6 +55,7 @@ def end(frontier: Frontier, name: str, how: str) -> int:
     return run
 
 
+@settings(max_examples=40)  # each on all databases
 @given(history=st.lists(st.sampled_from([GOOD, BAD, PARTLY, CANCELLED]), max_size=6), least=st.integers(1, 4))
 def test_only_runs_since_the_last_clean_one_count(
     tmp_path_factory: pytest.TempPathFactory, history: list[str], least: int
