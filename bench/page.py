@@ -118,8 +118,10 @@ def routes(args: argparse.Namespace) -> None:
         fill(place / "var", args.accounts, args.runs, min(100, args.accounts), 20, args.tasks // args.accounts)
         bury(place / "var", args.letters)
         with serving(place) as url:
-            for path in (*(API + each for each in ROUTES), *SCREENS):
-                if path in SCREENS and requests.get(url + path, timeout=60).status_code == 404:
+            letter = requests.get(f"{url}{API}dead?limit=1", timeout=60).json()["letters"][0]["id"]
+            for each in (*(API + each for each in ROUTES), *SCREENS):
+                path = each.replace("dead/7", f"dead/{letter}")
+                if each in SCREENS and requests.get(url + path, timeout=60).status_code == 404:
                     continue  # a screen that there is not (yet), or nothing is there to show
                 took = timed(url + path, args.rounds)
                 p95 = quantiles(took, n=20)[-1]

@@ -119,12 +119,13 @@ class Attached(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """How much background work one commit does at most, so that it does not take long, and how much is cached."""
+    """How much background work one commit does at most, so that it does not take long, and what is kept in memory."""
 
     purge: int = 2_000  # keys of ended runs, and parents of dropped lists, that are deleted
     slice: int = 2_000  # rows that are searched for tasks of abandoned runs
     stages: int = 100  # rows of portions without an owner that are deleted
     names: int = 20_000  # accounts, buckets and runs in the cache; bounds memory when there are many accounts
+    pace_seconds: float = 1.0  # how long figures by bucket are collected; a crash loses those that were not written
 
 
 class OutageNote(NamedTuple):
@@ -359,8 +360,8 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
     # changing tasks
 
     def idle(self) -> bool:
-        """Call after some seconds without a commit: truncates files that were kept large for speed. Returns False when
-        a reader prevents it."""
+        """Call after some seconds without a commit: writes figures that were collected, and truncates files that were
+        kept large for speed. Returns False when a reader or the disk prevents it."""
         ...
 
     @property

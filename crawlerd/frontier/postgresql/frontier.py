@@ -274,6 +274,12 @@ class PostgresFrontier(SqlFrontier):
             self._db.session.close()
 
     def idle(self) -> bool:
+        try:
+            self._rest()
+        except StorageFailed as error:
+            if not error.full:
+                raise
+            return False
         return True
 
     def scrub(self, most_bytes: int | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from crawlerd.core.pace import LONGEST_GAP, MEMORY
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sql.groups import Execute
 
+Served = Counter[tuple[str, int]]  # finished tasks, by kind and bucket
 TABLES = ("figure", "run_slow", "run_event")
 
 # The first value of a row is the run, the second the view, see `figure_tables`.
@@ -64,26 +67,59 @@ SELECT run, min(seconds) FROM run_slow WHERE run IN ({_THESE}) GROUP BY run HAVI
 
 
 class FigureRows:
-    """Writes the figures of runs. Used in the frontier's transactions. Call `forget` after a rollback."""
+    """Writes the figures of runs. Used in the frontier's transactions. Call `done` after a commit, `forget` after a
+    rollback.
 
-    def __init__(self, execute: Execute, number: Callable[[str], int]) -> None:
-        """number: returns the number of a kind, by its name."""
-        self._execute, self._number = execute, number
+    Figures by bucket are collected for a second. They are the many rows that each commit would change again. While
+    somebody keeps a transaction open, PostgreSQL keeps every version of a row, and passes over all of them.
+    """
+
+    def __init__(self, execute: Execute, number: Callable[[str], int], seconds: float) -> None:
+        """number: returns the number of a kind, by its name. seconds: how long figures by bucket are collected."""
+        self._execute, self._number, self._seconds = execute, number, seconds
         self._least: dict[int, float] = {}  # by run, the seconds that an attempt must exceed to be among the slowest
+        self._collected: dict[int, Served] = {}  # by run
+        self._new: dict[int, Served] = {}  # the same, of this transaction
+        self._written: set[int] = set()  # runs whose collected figures this transaction has written
+        self._now = self._written_at = -math.inf
+
+    def done(self) -> None:
+        for run in self._written:
+            self._collected.pop(run, None)
+        for run, served in self._new.items():
+            self._collected.setdefault(run, Counter()).update(served)
+        self._new.clear()
+        self._written.clear()
 
     def forget(self) -> None:
         self._least.clear()
+        self._new.clear()
+        self._written.clear()
+        self._written_at = -math.inf
 
     def end(self, runs: Iterable[int]) -> None:
-        """These runs have ended: forgets what is cached of them."""
+        """These runs have ended: writes what was collected of them, and forgets what is cached."""
+        self._write_collected(runs)
         for run in runs:
             self._least.pop(run, None)
 
-    def write(self, change: Change) -> None:
-        figures, execute = change.figures, self._execute
+    def drop(self, runs: Iterable[int]) -> None:
+        """These runs were abandoned, and may be forgotten: nothing more is written of them."""
+        for run in runs:
+            self._collected.pop(run, None)
 
-        def kind(name: str) -> int:
-            return 0 if name == START else self._number(name)
+    @property
+    def collected(self) -> bool:
+        """Whether there are figures that were not written."""
+        return bool(self._collected)
+
+    def flush(self) -> None:
+        """Writes them."""
+        self._write_collected([*self._collected, *self._new])
+        self._written_at = self._now
+
+    def write(self, change: Change) -> None:
+        figures, execute, kind = change.figures, self._execute, self._kind
 
         execute(
             _STAGES,
@@ -96,18 +132,32 @@ class FigureRows:
             _ASKED,
             [(run, kind(name), level, kind(to), count) for (run, name, level, to), count in figures.asked.items()],
         )
-        if figures.served:
-            execute(
-                _SERVED, [(run, kind(name), bucket, count) for (run, name, bucket), count in figures.served.items()]
-            )
-            paces: dict[tuple[int, int], int] = {}
-            for (run, _, bucket), count in figures.served.items():
-                paces[run, bucket] = paces.get((run, bucket), 0) + count
-            execute(_PACE, [(*key, count, change.now) for key, count in paces.items()])
-            execute(_FIRST_PACE, list(paces))
+        for (run, name, bucket), count in figures.served.items():
+            self._new.setdefault(run, Counter())[name, bucket] += count
+        self._now = change.now
+        if (self._collected or self._new) and abs(self._now - self._written_at) >= self._seconds:
+            self.flush()
         execute(_DURATIONS, [(run, kind(name), bin, count) for (run, name, bin), count in figures.durations.items()])
         execute(_ANSWERS, [(*key, each.requests, each.received) for key, each in figures.answers.items()])
         self._write_slow(figures.slow)
+
+    def _kind(self, name: str) -> int:
+        return 0 if name == START else self._number(name)
+
+    def _write_collected(self, runs: Iterable[int]) -> None:
+        served: list[tuple[int, int, int, int]] = []
+        paces: Counter[tuple[int, int]] = Counter()
+        for run in dict.fromkeys(runs):
+            found = self._new.pop(run, Counter())
+            if run not in self._written:
+                found.update(self._collected.get(run, ()))
+            self._written.add(run)
+            for (name, bucket), count in found.items():
+                served.append((run, self._kind(name), bucket, count))
+                paces[run, bucket] += count
+        self._execute(_SERVED, served)
+        self._execute(_PACE, [(*key, count, self._now) for key, count in paces.items()])
+        self._execute(_FIRST_PACE, list(paces))
 
     def _write_slow(self, slow: Mapping[int, Sequence[tuple[float, int, str, str]]]) -> None:
         rows = [

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 class SqlFrontier(RunControl, SubmissionRows):
     """See `Frontier`. A database adds how its transactions, its errors and its files are."""
 
+    shared: SharedTransaction | None = None
+
     def __init__(self, db: Database, name: str, *, now: float, bounds: Bounds) -> None:
         """name: of the database, for people."""
         super().__init__(db, name)
@@ -71,7 +73,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._sinks = Sinks(self._db)
             self._origins = Origins(self._db)
             self._queues = QueueRows(self._db, self._execute)
-            self._figures = FigureRows(self._execute, self._names.kind)
+            self._figures = FigureRows(self._execute, self._names.kind, bounds.pace_seconds)
             self._events = EventRows(self._db)
             self._pauses = PauseRows(self._db, self._queues, self._events)
             self._answers = AnswerRows(self._db)
@@ -113,6 +115,7 @@ class SqlFrontier(RunControl, SubmissionRows):
                     self._stale = False
                 yield
             self._events.done()
+            self._figures.done()
             for change, rows in self._counted:
                 self._open.note(change, self._read_later(rows))
             self._counted.clear()
@@ -131,9 +134,10 @@ class SqlFrontier(RunControl, SubmissionRows):
 
     def _finish(self) -> None:
         """Removes what is left to remove; what this does not, the next process does."""
-        if self._purging and self._sound:
+        if (self._purging or self._figures.collected) and self._sound:
             with suppress(FrontierError), self._transaction():
                 self._purge()
+                self._figures.flush()
 
     # accounts
 
@@ -230,8 +234,6 @@ class SqlFrontier(RunControl, SubmissionRows):
 
     # sinks
 
-    shared: SharedTransaction | None = None
-
     @property
     def mark(self) -> Mark:
         return Mark(self._sinks.frontier, self._sinks.commits + 1)
@@ -274,6 +276,7 @@ class SqlFrontier(RunControl, SubmissionRows):
     def _left(self, runs: list[int]) -> None:
         """What is left of these runs is to be removed."""
         self._stages.abandon()
+        self._figures.drop(runs)
         self._open.forget()
         self._removal.find()
         self._purging += runs
@@ -345,12 +348,12 @@ class SqlFrontier(RunControl, SubmissionRows):
         return list(self._db.execute(statement, (msgspec.json.encode(values).decode(),))) if values else []
 
     def _execute_later(self, statement: str, rows: Iterable[Sequence[object]]) -> Iterable[Any]:
-        """The same, for rows that are read with `_read_later` when the transaction has ended."""
-        return self._execute(statement, rows)
+        return self._execute(
+            statement, rows
+        )  # for rows that are read with `_read_later` when the transaction has ended
 
     def _read_later(self, rows: Iterable[Any]) -> list[Any]:
-        """The rows of `_execute_later`. There are none where the transaction was written, but no answer came."""
-        return list(rows)
+        return list(rows)  # none where the transaction was written, but no answer came
 
     @abstractmethod
     def _take_out(self, change: Change) -> None:

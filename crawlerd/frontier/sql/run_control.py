@@ -16,14 +16,23 @@ if TYPE_CHECKING:
 
     from crawlerd.core.schedule_rules import ScheduleNote
     from crawlerd.frontier.reports import Act
+    from crawlerd.frontier.sql.figure_rows import FigureRows
 
 
 class RunControl(LetterCopies):
-    """Starts, cancels and forgets runs. Part of a frontier."""
+    """Starts, cancels and forgets runs. Part of a frontier. The subclass sets `_figures`."""
+
+    _figures: FigureRows
 
     @abstractmethod
     def _left(self, runs: list[int]) -> None:
         """Call when runs were cancelled: their tasks must be removed."""
+
+    def _rest(self) -> None:
+        """Writes what was collected, when nothing else has been written for some seconds."""
+        if self._figures.collected:
+            with self._transaction():
+                self._figures.flush()
 
     def cancel_run(self, run: int, act: Act, *, forget: bool = False) -> bool:
         with self._transaction():

@@ -70,6 +70,7 @@ class SqliteFrontier(SqlFrontier):
 
     def idle(self) -> bool:
         try:
+            self._rest()
             with self._errors():
                 return shrink_log(self._db)
         except StorageFailed as error:

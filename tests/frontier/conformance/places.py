@@ -51,7 +51,7 @@ class Place(ABC):
         """An empty one, in memory as far as that can be; `remove` it."""
         return cls(Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None)))
 
-    def open(self, *, now: float = NOW, bounds: Bounds = Bounds()) -> Frontier:  # noqa: B008 - frozen
+    def open(self, *, now: float = NOW, bounds: Bounds = Bounds(pace_seconds=0)) -> Frontier:  # noqa: B008 - frozen
         """Its frontier, which must not be open."""
         assert self.frontier is None
         self.frontier = self._open(now, bounds)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from places import NOW
 from support.ready_tasks import all_heads
 
+from crawlerd.core.errors import FrontierError
 from crawlerd.core.outcome import DONE, NO_REQUEST, Bury, Complete, Defer, Made, Retry
 from crawlerd.core.task import NewGather, NewTask
-from crawlerd.frontier.contract import Settled
+from crawlerd.frontier.contract import Bounds, Settled
 from crawlerd.frontier.figure_reports import AnswerFigures, RunFigures
+from crawlerd.frontier.reports import Act
 
 if TYPE_CHECKING:
     from places import Place
@@ -160,3 +163,58 @@ def test_figures_are_forgotten_with_their_run(place: Place, frontier: Frontier) 
     assert sum(dealt) == 2
     assert figures(place, 1) == figures(place, 2) == RunFigures()
     assert figures(place, 3).requests == 1
+
+
+COLLECTING = Bounds(pace_seconds=1.0)
+
+
+def served(place: Place, run: int = 1) -> int:
+    """Finished tasks by bucket, in all."""
+    with closing(place.reader()) as reader:
+        return sum(reader.flow(run).served.values())
+
+
+def test_figures_by_bucket_are_written_once_a_second(place: Place) -> None:
+    frontier = place.open(bounds=COLLECTING)
+    frontier.start_run("shop", frontier.account("acme", "s"), [task("item", n) for n in range(6)], full=True, now=NOW)
+    for second, written in ((0.0, 1), (0.3, 1), (0.9, 1), (1.0, 3), (1.5, 3)):
+        do(frontier, DONE, now=NOW + second)
+        assert served(place) == written, second
+    assert kinds(figures(place)) == {"s.item": (1, 5, 0)}
+    do(frontier, DONE, now=NOW + 1.6)  # the run ends
+    assert served(place) == 6
+
+
+@pytest.mark.parametrize("end", ["close", "idle"])
+def test_collected_figures_are_written_when_there_is_time(place: Place, end: str) -> None:
+    frontier = place.open(bounds=COLLECTING)
+    frontier.start_run("shop", frontier.account("acme", "s"), [task("item", n) for n in range(4)], full=True, now=NOW)
+    for second in (0.0, 0.1, 0.2):
+        do(frontier, DONE, now=NOW + second)
+    assert served(place) == 1
+    place.shut() if end == "close" else frontier.idle()
+    assert served(place) == 3
+
+
+def test_what_a_failed_commit_has_collected_is_counted_once(place: Place) -> None:
+    frontier = place.open(bounds=COLLECTING)
+    frontier.start_run("shop", frontier.account("acme", "s"), [task("item", n) for n in range(4)], full=True, now=NOW)
+    do(frontier, DONE)
+    first, second, third = all_heads(frontier, 9)
+    stranger = msgspec.structs.replace(first, seq=10_000)
+    with pytest.raises(FrontierError):
+        frontier.commit([Settled(first, 1, DONE), Settled(stranger, 1, DONE)], now=NOW)
+    frontier.commit([Settled(each, 1, DONE) for each in (first, second)], now=NOW)
+    assert served(place) == 3
+    frontier.commit([Settled(third, 1, DONE)], now=NOW)
+    assert served(place) == 4
+
+
+def test_nothing_is_written_of_a_run_that_was_abandoned(place: Place) -> None:
+    frontier = place.open(bounds=COLLECTING)
+    frontier.start_run("shop", frontier.account("acme", "s"), [task("item", n) for n in range(4)], full=True, now=NOW)
+    do(frontier, DONE)
+    do(frontier, DONE)
+    frontier.cancel_run(1, Act(NOW, "ann", "cancel", "run 1", "", 1))
+    frontier.commit([], now=NOW + 5)
+    assert served(place) == 1
