@@ -97,7 +97,7 @@ class PostgresFrontier(SqlFrontier):
             raise
         self._db, self._vacuum = db, Vacuum(place)
         super().__init__(db, str(place), now=now, bounds=bounds)
-        db.reopen = self._reconnect
+        db.reopen, db.away = self._reconnect, lambda trouble: self.away(trouble)
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(self._place)
@@ -175,6 +175,7 @@ class PostgresFrontier(SqlFrontier):
                     raise StartAgain(
                         f"{error}; it is not known whether the last group was written: start again, which finds out"
                     ) from None
+                self.away(str(error))
             time.sleep(0.2)  # nothing tells when a server is back
 
     @staticmethod

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, StartAgain, StorageFailed
-from crawlerd.frontier.postgresql.database import adapt
+from crawlerd.frontier.postgresql.database import AGAIN, adapt
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -91,16 +91,14 @@ _CODES = (
     (re.compile("session is read-only|server is in hot standby mode"), "25006"),
     (re.compile("too many (clients|connections)|connection slots are reserved"), "53300"),
 )
-# Nothing is wrong with what was sent: the same may be sent again.
-_AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^25P0|^57014$|^58030$")
-_NO_ANSWER = "wait timeout expired"  # in psycopg's words
+_NO_ANSWER = ("wait timeout expired", "cannot exit pipeline mode while busy")  # in psycopg's and libpq's words
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
 
 
 class Session(psycopg.Connection[Any]):
     """patience: seconds after which a server that does not answer is given up."""
 
-    patience = 30.0
+    patience = 20.0  # less than after which a thread counts as stuck
 
     def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
         return super().wait(gen, interval, self.patience if timeout is None else timeout)
@@ -191,8 +189,8 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
     """What to tell of it. StorageFailed when the same may be tried again."""
     code = error.sqlstate or ""
     said = getattr(error.diag, "message_primary", None) or str(error)
-    if said == _NO_ANSWER:
-        said = f"no answer within {Session.patience:g} s"
+    if said in _NO_ANSWER:
+        said = "the server has not answered in time"
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = re.sub("connection (failed|is bad): |consuming input failed: ", "", "; ".join(lines[:4]))
     reason = place.without_secrets(text)[:500] or type(error).__name__
@@ -205,7 +203,7 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
             f"{place} cannot be reached ({reason}){advice}" if advice else f"{place} cannot be reached: {reason}",
             full=True,
         )
-    if _AGAIN.match(code):
+    if AGAIN.match(code):
         return StorageFailed(f"{place} cannot be used ({reason}){advice}", full=True)
     return FrontierError(f"{place} cannot be used ({reason}; SQLSTATE {code}){advice}")
 

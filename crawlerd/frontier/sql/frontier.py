@@ -76,6 +76,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._answers = AnswerRows(self._db)
             self._removal = Removal(self._db, self._queues, bounds.slice)
             self._closing = Closing(self._db, self._execute)
+        self.away: Callable[[str], bool] = lambda _: True
         self._sound = True  # nothing has happened after which it must not be used
         self._stale = False  # what is remembered of rows may be of a transaction that was rolled back
         self._purge_rows = bounds.purge

@@ -38,6 +38,7 @@ _ADVICE = {
 
 # Parts of libpq's messages, which guess at causes and repeat themselves.
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
+_NO_ANSWER = ("wait timeout expired", "cannot exit pipeline mode while busy")  # in psycopg's and libpq's words
 
 
 class Place(NamedTuple):
@@ -79,6 +80,8 @@ def failure(place: Place, error: Exception) -> SinkError:
     """An error of psycopg, as a SinkError."""
     code = getattr(error, "sqlstate", None) or ""
     said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    if said in _NO_ANSWER:
+        said = "the server has not answered in time"
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = re.sub("connection (failed|is bad): |consuming input failed: ", "", "; ".join(lines[:4]))
     reason = place.without_secrets(text)[:500] or type(error).__name__
