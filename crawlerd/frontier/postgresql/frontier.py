@@ -92,11 +92,11 @@ class PostgresFrontier(SqlFrontier):
                 holder.refuse_held(place, db.session)
                 self._own = deque([db.execute(_SELF).get], _MOST_OWN)
                 self._epoch, self._commits = db.execute(_TAKE, (NODE,)).get
+            self._db, self._vacuum = db, Vacuum(place)
+            super().__init__(db, str(place), now=now, bounds=bounds)
         except BaseException:
             db.session.close()
             raise
-        self._db, self._vacuum = db, Vacuum(place)
-        super().__init__(db, str(place), now=now, bounds=bounds)
         db.reopen, db.away = self._reconnect, lambda trouble: self.away(trouble)
 
     def _errors(self) -> AbstractContextManager[None]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TOO_LARGE = ("54000", "22021", "22P05")  # errors that mean that a record can never be written
 FENCED, ANOTHER = "CRW01", "CRW02"  # raised by our own function, see `crawlerd.sinks.postgresql.relations`
 
+_POOLED = "a pooler shares its connections; connect to the server itself, or set the pooler to session mode"
 _ADVICE = {
     "53100": "free space on the server's disk",
     "53300": "the server has no connection left; raise max_connections, or end others",
@@ -32,6 +33,8 @@ _ADVICE = {
     "3D000": "create the database",
     "28P01": "correct the password in the URL, or the role's",
     "28000": "the server's pg_hba.conf does not let this role in",
+    "26000": _POOLED,
+    "42P05": _POOLED,
     "2BP01": "a view of yours reads one that must change; drop yours, and create it again afterwards",
 }
 
