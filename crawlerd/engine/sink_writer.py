@@ -185,7 +185,7 @@ class SinkWriter:
         return {sink for sink in self._sinks if getattr(sink, "undone", False)}
 
     def deliver_again(
-        self, sinks: set[Sink], group: list[Settled], delivered: Delivered, now: float, clock: float, mark: Mark
+        self, sinks: set[Sink], group: list[Settled], delivered: Delivered, now: float, mark: Mark
     ) -> Delivered:
         """Writes once more what was undone in these sinks. Outcomes whose sink refuses now wait here, as in `deliver`.
 
@@ -197,7 +197,7 @@ class SinkWriter:
             sink: [each for each in group if self.targets[each.task.run].sink is sink and self._is_for_sink(each)]
             for sink in sinks
         }
-        again = self._to_sinks(parcels, group, now, clock, mark)
+        again = self._to_sinks(parcels, group, now, time.monotonic(), mark)
         self.records = records
         others = {run for run, target in self.targets.items() if target.sink not in sinks}
         totals = {key: each for key, each in delivered.totals.items() if key[0] in others}

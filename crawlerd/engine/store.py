@@ -66,12 +66,11 @@ class Store:
         self._wanted: Counter[Queue] = Counter()  # how many task heads the dispatcher wants, by queue
         self._held: set[int] = set()  # runs whose sinks refuse, as far as an event was noted for them
         self._stopping = threading.Event()
+        frontier.away = self._away
         self._thread = threading.Thread(target=self._run, name="store")
-        self._committed_at = 0.0
-        self._rested = False  # whether files have been truncated since the last commit
+        self._committed_at, self._rested = 0.0, False  # whether files have been truncated since the last commit
         self._trouble: str | None = None
-        self.progress_at = time.monotonic()
-        self.counts = writer.counts
+        self.progress_at, self.counts = time.monotonic(), writer.counts
         self._attempts, self._stamps = 0, 0.0  # attempts to commit, and the sum of the times their outcomes came
 
     def start(self) -> None:
@@ -218,10 +217,10 @@ class Store:
     def _commit(self, group: list[Settled], size: int) -> None:
         received = len(group)
         void, self._void = self._void, []
+        asks, self._asks = self._asks, []
         notes = self._inbox.take_notes()
         for event in notes.events:
             self._frontier.happened(*event, self._clock.now())
-        asks, self._asks = self._asks, []
         grants: list[Grant] = []
 
         def charge() -> None:
@@ -231,8 +230,7 @@ class Store:
         mark, began = self._frontier.mark, time.monotonic()
         delivered = self._writer.deliver(group, self._clock.now(), began, mark)
         sink_seconds = time.monotonic() - began if delivered.written else 0.0
-        if void:
-            self._writer.void({each.token for each in void})
+        self._writer.void({each.token for each in void})
         group, ahead = self._portions(delivered.group)
         while True:
             if self._writer.fenced:  # a run may have been cancelled since the last try
@@ -240,8 +238,7 @@ class Store:
                 late = [*late, *gone, *(each for each in ahead if each.task.run in self._writer.fenced)]
                 ahead = [each for each in ahead if each.task.run not in self._writer.fenced]
             if undone := self._writer.undone():
-                now, clock = self._clock.now(), time.monotonic()
-                delivered = self._writer.deliver_again(undone, [*group, *ahead], delivered, now, clock, mark)
+                delivered = self._writer.deliver_again(undone, [*group, *ahead], delivered, self._clock.now(), mark)
                 group, ahead = self._portions(delivered.group)
             began = time.monotonic()
             try:
@@ -262,27 +259,19 @@ class Store:
             except StorageFailed as error:
                 if not error.full:
                     raise
-                if self._trouble != str(error):
-                    text = "%s; nothing is lost, trying again every second"
-                    tell(Event.FRONTIER_HELD, text, error, error=str(error))
-                self._trouble = str(error)
-                self.progress_at = time.monotonic()
-                self._events.beat()  # requests go out until the backlog is full
+                self._away(str(error))
                 while self._answer_call():  # callers get the error, unless they need no disk
                     pass
                 if self._stopping.wait(TROUBLE_SECONDS):
                     return
         if self._trouble:
-            tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
-            self._trouble = None
-        self._committed_at = time.monotonic()
-        self._rested = False
+            self._away("")
+        self._committed_at, self._rested = time.monotonic(), False
         self.counts.committed(len(group), self._committed_at - began)
         self.counts.waited(self._attempts, self._attempts * self._committed_at - self._stamps, sink_seconds)
         self._attempts, self._stamps = 0, 0.0
-        self._inbox.committed(
-            received, size
-        )  # outcomes that wait for a sink are bounded in another way: tasks of their runs are not leased
+        # Outcomes that wait for a sink are bounded in another way: tasks of their runs are not leased.
+        self._inbox.committed(received, size)
         late, fenced = self._portions(late)
         self._answer(ahead, fenced)
         touched = self._prefetch.done([*group, *late] if late else group)
@@ -357,8 +346,7 @@ class Store:
         """Separates the outcomes that count from those of abandoned runs. The dispatcher, which keeps throttled tasks
         in memory, is told to drop those of abandoned runs."""
         fenced = self._writer.fenced
-        late = [settled for settled in group if settled.task.run in fenced]
-        if late:
+        if late := [settled for settled in group if settled.task.run in fenced]:
             self._dispatcher.withdraw({settled.task.run for settled in late}, self._withdrawn)
             group = [settled for settled in group if settled.task.run not in fenced]
         return group, late
@@ -384,6 +372,16 @@ class Store:
                 self._inbox.note_event(run, "the sink takes records again")
             self._held -= writer.came_back
             writer.came_back = set()
+
+    def _away(self, trouble: str) -> bool:
+        """See `WaitingTasks.away`. Requests go out meanwhile, until the backlog is full."""
+        if trouble and trouble != self._trouble:
+            tell(Event.FRONTIER_HELD, "%s; nothing is lost, trying again every second", trouble, error=trouble)
+        elif self._trouble and not trouble:
+            tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
+        self._trouble, self.progress_at = trouble or None, time.monotonic()
+        self._events.beat()
+        return not self._stopping.is_set()
 
     def _give_up_abandoned(self) -> None:
         """Reports the runs that were abandoned since the last call."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from crawlerd.core.reasons import ASKED, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from crawlerd.core.task import Task
 
@@ -79,6 +79,10 @@ class WaitingTasks(Protocol):
     def heads_many(self, wanted: Sequence[Wanted]) -> list[list[Task]]:
         """Like `heads` for several queues, in the same order; one round trip."""
         ...
+
+    away: Callable[[str], bool]
+    """Called each second while a database server is away and is waited for, with the trouble; with "" when it is back.
+    Whether to go on waiting."""
 
     def next_due(self) -> float | None:
         """When the first delayed task is due."""

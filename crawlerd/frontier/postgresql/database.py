@@ -6,7 +6,7 @@ round trip, with all that were sent before it.
 
 from __future__ import annotations
 
-import logging
+import math
 import re
 import time
 from contextlib import contextmanager
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
     from psycopg.abc import Buffer
 
-log = logging.getLogger(__name__)
 _RETURNS = re.compile(r"^\s*(SELECT|WITH)\b(?!.*\bDELETE FROM\b)|\bRETURNING\b", re.DOTALL)
-READ_SECONDS = 60.0  # that a statement which only reads waits for a server that is away
+READ_SECONDS = 60.0  # that a statement which only reads is tried again; without `away`, also with a server that is away
+# Nothing is wrong with what was sent: the same may be sent again.
+AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^25P0|^57014$|^58030$")
 PREPARED = 1_000  # statements, each once for each shape of its rows
 
 _FLOATS = {
@@ -125,6 +126,7 @@ class Connection:
     def __init__(self, session: psycopg.Connection[Any]) -> None:
         self.session = session
         self.reopen: Callable[[], None] | None = None
+        self.away: Callable[[str], bool] | None = None  # see `WaitingTasks`
         self._pipeline: psycopg.Pipeline | None = None
         self._last: Result | None = None
 
@@ -175,28 +177,36 @@ class Connection:
             try:
                 cursor = psycopg.RawCursor(self.session)
                 return Result(cursor.execute(text, values, prepare=True), returns=returns)
-            except psycopg.OperationalError:
-                again = self.reopen and not self._pipeline and (self.session.broken or self.session.closed)
-                if not again or time.monotonic() > until:
+            except psycopg.Error as error:
+                if not self.reopen or self._pipeline or not self._passes(error) or time.monotonic() > until:
                     raise
-            self._reopen(until)
+                if not error.sqlstate:
+                    self.session.close()  # its answer may still come
+            if self.session.broken or self.session.closed:
+                self._reopen(math.inf if self.away else until)
+                until = time.monotonic() + READ_SECONDS
+            else:
+                time.sleep(1.0)  # the server refuses for now
+
+    def _passes(self, error: psycopg.Error) -> bool:
+        """Whether the same may succeed later."""
+        if error.sqlstate:
+            return AGAIN.match(error.sqlstate) is not None
+        return isinstance(error, psycopg.OperationalError) or self.session.broken or self.session.closed
 
     def _reopen(self, until: float) -> None:
         assert self.reopen  # noqa: S101 - the caller has looked
-        trouble = ""
         while True:
             try:
                 self.reopen()
             except StorageFailed as error:
-                if not error.full or time.monotonic() > until:
+                waits = not self.away or self.away(str(error))
+                if not error.full or not waits or time.monotonic() > until:
                     raise
-                if not trouble:
-                    log.error("%s; nothing is lost, trying again every second", error)
-                trouble = str(error)
                 time.sleep(1.0)  # nothing tells when a server is back
             else:
-                if trouble:
-                    log.warning("recovered: %s", trouble)
+                if self.away:
+                    self.away("")
                 return
 
 

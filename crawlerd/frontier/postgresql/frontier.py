@@ -101,15 +101,17 @@ class PostgresFrontier(SqlFrontier):
                 holder.refuse_held(place, db.session)
                 self._own = deque([db.execute(_SELF).get], _MOST_OWN)
                 self._epoch, self._commits = db.execute(_TAKE, (NODE,)).get
+            self._db, self._vacuum = db, Vacuum(place)
+            self._begun: _Begun | None = None  # by a sink; the next transaction goes on with it
+            settings = {**SESSION, "search_path": f'"{place.schema}"'}
+            self.shared: ServerTransaction = ServerTransaction(
+                self._begin_shared, lambda: db.execute(_SELF).get, settings
+            )
+            super().__init__(db, str(place), now=now, bounds=bounds)
         except BaseException:
             db.session.close()
             raise
-        self._db, self._vacuum = db, Vacuum(place)
-        self._begun: _Begun | None = None  # by a sink; the next transaction goes on with it
-        settings = {**SESSION, "search_path": f'"{place.schema}"'}
-        self.shared: ServerTransaction = ServerTransaction(self._begin_shared, lambda: db.execute(_SELF).get, settings)
-        super().__init__(db, str(place), now=now, bounds=bounds)
-        db.reopen = self._reconnect
+        db.reopen, db.away = self._reconnect, lambda trouble: self.away(trouble)
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(self._place)
@@ -232,6 +234,7 @@ class PostgresFrontier(SqlFrontier):
                     raise StartAgain(
                         f"{error}; it is not known whether the last group was written: start again, which finds out"
                     ) from None
+                self.away(str(error))
             time.sleep(0.2)  # nothing tells when a server is back
 
     @staticmethod

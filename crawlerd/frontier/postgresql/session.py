@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, StartAgain, StorageFailed, TaskNotReady
-from crawlerd.frontier.postgresql.database import adapt
+from crawlerd.frontier.postgresql.database import AGAIN, adapt
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -65,13 +65,14 @@ _CONNECTION: Mapping[str, Any] = {
     "target_session_attrs": "read-write",  # of several hosts, the one that is not a standby
     "tcp_user_timeout": 15_000,
 }
+_POOLED = "a pooler shares its connections: connect to the server itself, or set the pooler to session mode"
 _DAMAGED = (
     "a table, column or function of it is missing: restore it with pg_restore, or set it aside with "
     "`crawlerd frontier new --force`, after which each import reads everything"
 )
 _ADVICE = {
     "53100": "free space on the server's disk",
-    "53300": "the server has no connection left; raise max_connections, or end others",
+    "53300": "no connection is left; raise max_connections or the role's CONNECTION LIMIT, or end others",
     "55P03": "another session has kept a lock for too long; end its transaction",
     "57014": "the server has canceled a statement; raise statement_timeout of the role",
     "25006": "the server is read-only, as a standby is; name the primary, or all hosts, in the URL",
@@ -79,29 +80,31 @@ _ADVICE = {
     "3F000": "the role lacks a right to the schema; docs/how-to/postgresql.md has those that it needs",
     "3D000": "create the database",
     "28P01": "correct the password in the URL, or the role's",
+    "no password": "give one in the URL, in PGPASSWORD, or in ~/.pgpass, which must have mode 0600",
     "28000": "the server's pg_hba.conf does not let this role in",
+    "26000": _POOLED,
+    "42P05": _POOLED,
     "42P01": _DAMAGED,
     "42703": _DAMAGED,
     "42883": _DAMAGED,
 }
 # A connection that is refused has no SQLSTATE, only the server's words.
 _CODES = (
-    (re.compile("password authentication failed|no password supplied"), "28P01"),
+    (re.compile("password authentication failed"), "28P01"),
+    (re.compile("no password supplied"), "no password"),
     (re.compile("no pg_hba.conf entry|pg_hba.conf rejects"), "28000"),
     (re.compile('database ".*" does not exist'), "3D000"),
     (re.compile("session is read-only|server is in hot standby mode"), "25006"),
     (re.compile("too many (clients|connections)|connection slots are reserved"), "53300"),
 )
-# Nothing is wrong with what was sent: the same may be sent again.
-_AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^25P0|^57014$|^58030$")
-_NO_ANSWER = "wait timeout expired"  # in psycopg's words
+_NO_ANSWER = ("wait timeout expired", "cannot exit pipeline mode while busy")  # in psycopg's and libpq's words
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
 
 
 class Session(psycopg.Connection[Any]):
     """patience: seconds after which a server that does not answer is given up."""
 
-    patience = 30.0
+    patience = 20.0  # less than after which a thread counts as stuck
 
     def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
         return super().wait(gen, interval, self.patience if timeout is None else timeout)
@@ -157,11 +160,21 @@ def connect(place: Place, *, reading: bool = False, patient: bool = False) -> ps
         if patient:
             session.patience = LONG_SECONDS
         try:
+            _refuse_shared(place, session, missing)
             _set_up(place, session, reading=reading)
         except BaseException:
             session.close()
             raise
     return session
+
+
+def _refuse_shared(place: Place, session: psycopg.Connection[Any], options: Mapping[str, Any]) -> None:
+    """Settings, and the owner that a frontier's node names, are those of one process of the server."""
+    row = session.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    if row and row[0] != session.info.backend_pid:  # a pooler has answered
+        with Session.connect(place.url, autocommit=True, **options) as other:
+            if row == other.execute("SELECT pg_backend_pid()", prepare=False).fetchone():
+                raise FrontierError(f"{place} cannot be used: {_POOLED}")
 
 
 def _set_up(place: Place, session: psycopg.Connection[Any], *, reading: bool) -> None:
@@ -192,8 +205,8 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
     """What to tell of it. StorageFailed when the same may be tried again."""
     code = error.sqlstate or ""
     said = getattr(error.diag, "message_primary", None) or str(error)
-    if said == _NO_ANSWER:
-        said = f"no answer within {Session.patience:g} s"
+    if said in _NO_ANSWER:
+        said = "the server has not answered in time"
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = re.sub("connection (failed|is bad): |consuming input failed: ", "", "; ".join(lines[:4]))
     reason = place.without_secrets(text)[:500] or type(error).__name__
@@ -208,7 +221,7 @@ def named(place: Place, error: psycopg.Error) -> FrontierError:
             f"{place} cannot be reached ({reason}){advice}" if advice else f"{place} cannot be reached: {reason}",
             full=True,
         )
-    if _AGAIN.match(code):
+    if AGAIN.match(code):
         return StorageFailed(f"{place} cannot be used ({reason}){advice}", full=True)
     return FrontierError(f"{place} cannot be used ({reason}; SQLSTATE {code}){advice}")
 

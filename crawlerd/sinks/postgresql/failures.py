@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TOO_LARGE = ("54000", "22021", "22P05")  # errors that mean that a record can never be written
 FENCED, ANOTHER = "CRW01", "CRW02"  # raised by our own function, see `crawlerd.sinks.postgresql.relations`
 
+_POOLED = "a pooler shares its connections; connect to the server itself, or set the pooler to session mode"
 _ADVICE = {
     "53100": "free space on the server's disk",
     "53300": "the server has no connection left; raise max_connections, or end others",
@@ -32,12 +33,15 @@ _ADVICE = {
     "3D000": "create the database",
     "28P01": "correct the password in the URL, or the role's",
     "28000": "the server's pg_hba.conf does not let this role in",
+    "26000": _POOLED,
+    "42P05": _POOLED,
     "2BP01": "a view of yours reads one that must change; drop yours, and create it again afterwards",
 }
 
 
 # Parts of libpq's messages, which guess at causes and repeat themselves.
 _NOISE = re.compile("Is the server running|This probably means|before or while|Multiple connection attempts|- host: ")
+_NO_ANSWER = ("wait timeout expired", "cannot exit pipeline mode while busy")  # in psycopg's and libpq's words
 
 
 class Place(NamedTuple):
@@ -79,6 +83,8 @@ def failure(place: Place, error: Exception) -> SinkError:
     """An error of psycopg, as a SinkError."""
     code = getattr(error, "sqlstate", None) or ""
     said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    if said in _NO_ANSWER:
+        said = "the server has not answered in time"
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = re.sub("connection (failed|is bad): |consuming input failed: ", "", "; ".join(lines[:4]))
     reason = place.without_secrets(text)[:500] or type(error).__name__

@@ -99,7 +99,7 @@ def test_what_is_undone_with_a_commit_is_written_again(already: int) -> None:
         undone = it.writer.undone()
         assert len(undone) == 1
         records = it.writer.records
-        again = it.writer.deliver_again(undone, delivered.group, delivered, NOW, 0.0, it.frontier.mark)
+        again = it.writer.deliver_again(undone, delivered.group, delivered, NOW, it.frontier.mark)
         assert it.writer.records == records == 40
         it.commit(again)
         assert it.state(server) == (40, 40, 40)
