@@ -1,5 +1,5 @@
 /* Preloaded. fsync and fdatasync of files whose path contains FAILING_SYNC_PATH fail with EIO, from the
- * FAILING_SYNC_FIRST-th to the FAILING_SYNC_LAST-th of the process; FAILING_SYNC_LOG gets the number of each of them.
+ * FAILING_SYNC_FIRST-th to the FAILING_SYNC_LAST-th of the process; FAILING_SYNC_LOG gets number and path of each of them.
  * After each sync that succeeds, the file is copied into the folder FAILING_SYNC_DISK, with % for each / of its path:
  * so that folder has what a power cut leaves, at the worst. */
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@ static int fails(const char *path) {
     if (!wanted || !strstr(path, wanted)) return 0;
     int number = ++calls;
     int out = log ? open(log, O_WRONLY | O_CREAT | O_APPEND, 0600) : -1;
-    if (out >= 0) { dprintf(out, "%d\n", number); close(out); }
+    if (out >= 0) { dprintf(out, "%d %s\n", number, path); close(out); }
     return number >= atoi(getenv("FAILING_SYNC_FIRST")) && number <= atoi(getenv("FAILING_SYNC_LAST"));
 }
 

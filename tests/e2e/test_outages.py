@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SOON = {Constant.OUTAGE_FIRST_PROBE: 0.5, Constant.OUTAGE_LONGEST_PROBE: 1.0}
+SOON = {Constant.OUTAGE_FIRST_PROBE: 0.2, Constant.OUTAGE_LONGEST_PROBE: 0.4, Constant.OUTAGE_STEP_SECONDS: 0.2}
+COUNTED = {**SOON, Constant.OUTAGE_LONGEST_PROBE: 1.0}  # no two of these come while a test looks
 DOWN = r"http://\S+ does not answer: "
 BACK = r"http://\S+ answers again, after \d+ s"
 
@@ -57,19 +58,19 @@ class Failing:
 @pytest.mark.parametrize("how", ["503", "500", "hangs", "maintenance page"])
 def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Callable[..., Installation]) -> None:
     failing = Failing()
-    with running(accounts=4, customers=60, rate=0, latency=0.01) as server, Relay(server.url, failing) as relay:
+    with running(accounts=4, customers=40, rate=0, latency=0.01) as server, Relay(server.url, failing) as relay:
         here = install(
             url=relay.url,
             accounts=4,
-            account={**QUICK, "attempts": 4, "request_timeout": "1s", "limits": ["40/second"]},
+            account={**QUICK, "attempts": 4, "request_timeout": "500ms", "limits": ["40/second"]},
             daemon={"log_level": "warning"},
-            constants=SOON,
+            constants=COUNTED,
         )
         importing = here.start("import", "--all", "--json")
         until(lambda: len(relay.seen) > 40)
         failing.how = how
         importing.says(DOWN)
-        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.5"))  # the first probe has failed
+        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.2"))  # the first probe has failed
         asked = failing.asked  # what was in flight before has arrived
         until(lambda: failing.asked >= asked + 3)  # probes
         assert failing.asked <= asked + 4
@@ -78,7 +79,7 @@ def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Call
         done = importing.finish()
     assert done.code == 0, done.stderr
     assert sum(run["dead"] for runs in done.json["imports"].values() for run in runs) == 0
-    here.assert_complete(4, 60)
+    here.assert_complete(4, 40)
     importing.says(BACK)
     assert len(done.stderr.splitlines()) == 3, done.stderr
     assert "does not answer" not in here.run("status").stdout
@@ -95,7 +96,7 @@ def test_a_stopped_server_is_waited_for_over_a_kill_of_the_daemon(install: Calla
         daemon.kill()
         assert f"{server.url}: does not answer: " in " ".join(here.run("status").stdout.split())
         again = here.start("run")
-        until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0 AND delay > 0.5"))
+        until(lambda: here.select("SELECT 1 FROM outage WHERE account = 0 AND delay > 0.2"))
     with running(accounts=2, customers=60, rate=0, port=urlsplit(server.url).port):
         again.says(BACK)
         until(lambda: here.states() == ["completed"] * 2)
@@ -163,7 +164,7 @@ def test_an_import_asks_again_before_it_gives_up_on_an_old_outage(install: Calla
     assert f"no answer from {server.url}: cannot reach " in first.stdout
     again = here.run("import", "a1", "--wait", "1s")
     assert again.code == 69
-    assert here.select("SELECT delay > 0.5 FROM outage WHERE account = 0") == [(1,)]
+    assert here.select("SELECT delay > 0.2 FROM outage WHERE account = 0") == [(1,)]
     with running(accounts=1, customers=5, rate=0, port=port):
         done = here.run("import", "a1", "--wait", "1s")
     assert done.code == 0, done.stderr
@@ -292,14 +293,14 @@ def test_tasks_that_always_fail_do_not_prolong_an_outage(poison: range, install:
     with RestApi(script) as api:
         here = shop(
             install, api, {"nightly": ["orders", "lines"]},
-            limits=["20/second"], retry_base="50ms", retry_cap="1s", attempts=6,
+            limits=["20/second"], retry_base="50ms", retry_cap="300ms", attempts=6,
         )  # fmt: skip
         here.constants.update(SOON)
         importing = here.start("import", "nightly", "--json")
         until(lambda: len(api.requests) > 8)
         away = True
         importing.says(DOWN)
-        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.5"))
+        until(lambda: here.select("SELECT 1 FROM outage WHERE delay > 0.2"))
         away = False
         done = importing.finish()
         assert done.code == 3

@@ -22,20 +22,28 @@ import sys
 import time
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")  # variables that a fork is too late for
+RUN_AT_START = ("sitecustomize.py", "usercustomize.py")  # and modules that Python imports when it starts
 SKIPPED = ("crawlerd.demo", "crawlerd.testing", "crawlerd.__main__")  # not what a command needs, or not to be imported
 _STATUS = struct.Struct("i")
 
 
 def forks_for(environment: Mapping[str, str]) -> bool:
     """Whether a fork of the server has such an environment."""
-    names = {name for name in (*environment, *os.environ) if name.startswith(READ_AT_START)}
-    return all(environment.get(name) == os.environ.get(name) for name in names)
+    names = {name for name in (*environment, *os.environ) if name.startswith(READ_AT_START)} - {"PYTHONPATH"}
+    same = all(environment.get(name) == os.environ.get(name) for name in names)
+    return same and not any(Path(each, name).exists() for each in _added(environment) for name in RUN_AT_START)
+
+
+def _added(environment: Mapping[str, str]) -> list[str]:
+    """The folders of a PYTHONPATH that this process does not have."""
+    return [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each and each not in sys.path]
 
 
 class ForkedCommand(subprocess.Popen[bytes]):
@@ -153,7 +161,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.argv = request["argv"]
-    sys.path[0] = os.path.dirname(sys.argv[0])
+    sys.path[:1] = [os.path.dirname(sys.argv[0]), *_added(os.environ)]
 
 
 def _import_all() -> None:

@@ -32,6 +32,7 @@ class Constant(Enum):
     NOTIFY_LOOK_SECONDS = ("crawlerd.service.notifying", "LOOK_SECONDS")
     OUTAGE_FIRST_PROBE = ("crawlerd.ratelimit.outage", "FIRST_PROBE")
     OUTAGE_LONGEST_PROBE = ("crawlerd.ratelimit.outage", "LONGEST_PROBE")
+    OUTAGE_STEP_SECONDS = ("crawlerd.ratelimit.outage", "STEP_SECONDS")
     QUEUE_BUSY_SECONDS = ("crawlerd.sinks.ack_queue", "BUSY_SECONDS")
     SIGNS_STATUS_SECONDS = ("crawlerd.service.signs_of_life", "STATUS_SECONDS")
     QUEUE_TROUBLE_SECONDS = ("crawlerd.engine.queue_watch", "TROUBLE_SECONDS")
