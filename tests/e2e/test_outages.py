@@ -62,7 +62,7 @@ def test_an_outage_costs_no_dead_letter_and_few_requests(how: str, install: Call
         here = install(
             url=relay.url,
             accounts=4,
-            account={**QUICK, "attempts": 4, "request_timeout": "500ms", "limits": ["40/second"]},
+            account={**QUICK, "attempts": 4, "request_timeout": "1s", "limits": ["40/second"]},
             daemon={"log_level": "warning"},
             constants=COUNTED,
         )
