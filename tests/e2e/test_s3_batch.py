@@ -346,8 +346,8 @@ def test_killed_while_a_large_object_is_sent_in_parts(
 
 
 def kill_at(todo: dict[str, int], victim: str, moto: Organization, here: Installation) -> None:
-    """Runs the import, with kills so often when a request of such a name was performed and is not answered yet. The next
-    one of that name, which repeats it, is answered: so each kill hits another request."""
+    """Runs the import and kills when a request of such a name was performed and is not answered yet, as often as `todo`
+    says. The next request of that name, which may be the same again, is answered: each kill hits another one."""
     hit, killed = threading.Event(), threading.Event()
     repeated: set[str] = set()
 
