@@ -37,7 +37,7 @@ SESSION = {
     "transform_null_equals": "off",
     "default_transaction_isolation": "read committed",
     "idle_session_timeout": "0",  # a daemon may have nothing to do
-    "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen must not keep its locks
+    "idle_in_transaction_session_timeout": "10s",  # a daemon that is frozen between two answers keeps no locks
     "lock_timeout": "5s",
     "synchronous_commit": "on",
     "TimeZone": "UTC",
