@@ -165,8 +165,7 @@ def test_an_inbox_that_cannot_be_used_is_a_reason_and_is_tried_again(here: Insta
     (inbox / "data.db").write_bytes(garbage)
     daemon = here.start("run")
     daemon.says("tasks wait in the inbox: .* not a queue of persist-queue")
-    told = " ".join(here.run("status").stdout.split())
-    assert "inbox: " in told
+    told = until(lambda: "inbox: " in (text := " ".join(here.run("status").stdout.split())) and text)
     assert "not a queue of persist-queue" in told
     assert (inbox / "data.db").read_bytes() == garbage
     (inbox / "data.db").unlink()
