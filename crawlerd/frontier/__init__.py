@@ -7,6 +7,7 @@ a database are imported when they are used.
 contract: all operations of a frontier, independent of the database.
 letter_contract: the operations on dead letters.
 schedule_contract: the operations on schedules.
+sink_contract: the operations on sinks.
 submission_contract: the operations on tasks that other programs have submitted.
 sync_point_contract: the operations on sync points, for people who change them.
 waiting_contract: the operations on waiting tasks, by queue.

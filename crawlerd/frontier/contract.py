@@ -12,6 +12,7 @@ from crawlerd.core.task import Task
 from crawlerd.frontier.acts_contract import Acts
 from crawlerd.frontier.letter_contract import FirstLetter, LetterFrontier
 from crawlerd.frontier.schedule_contract import Schedules
+from crawlerd.frontier.sink_contract import KnownSinks
 from crawlerd.frontier.submission_contract import NO_CHUNK, Chunk, Submissions
 from crawlerd.frontier.sync_point_contract import SyncPointStore
 from crawlerd.frontier.waiting_contract import Block, Key, Queue, WaitingTasks
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from crawlerd.core.task import NewGather, NewTask
     from crawlerd.frontier.quota_contract import QuotaRows
     from crawlerd.frontier.reports import Act
-    from crawlerd.sink import Mark, SharedTransaction, SinkState, Totals
+    from crawlerd.sink import Totals
 
 RunState = Literal["running", "completed", "completed with dead letters", "failed", "cancelled"]
 MAX_DELAY = 86_400.0  # seconds; a due time further ahead than this means that the clock was set back
-NOWHERE: Mapping[str, str] = MappingProxyType({})
 FARTHEST_GRANT = 900.0  # seconds; a charge is dated ahead by a hundredth of its quota's window (a day) at most
 
 
@@ -110,14 +110,6 @@ class Run(NamedTuple):
     open: int = 0
 
 
-class Attached(NamedTuple):
-    """A sink and what the frontier knows about it."""
-
-    id: int
-    abandoned: list[int]  # runs that were writing to it; their imports begin again
-    news: str | None  # why its sync points were dropped; None when they are valid
-
-
 class Bounds(NamedTuple):
     """How much background work one commit does at most, so that it does not take long, and what is kept in memory."""
 
@@ -139,7 +131,7 @@ class OutageNote(NamedTuple):
     error: str
 
 
-class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Submissions, Protocol):
+class Frontier(KnownSinks, LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Submissions, Protocol):
     """The only writer of a frontier, used by one thread. It is open from `open_frontier` to `close`.
 
     Every method that changes something is one durable transaction: it writes everything, or it raises and writes
@@ -309,52 +301,6 @@ class Frontier(LetterFrontier, WaitingTasks, Acts, Schedules, SyncPointStore, Su
 
     def let_shrink(self, runs: Sequence[int]) -> None:
         """Accepts it without a doubt when these runs see few records. One transaction."""
-        ...
-
-    # sinks
-
-    @property
-    def mark(self) -> Mark:
-        """The mark of the next commit, which is left in the sinks that are written before it. Costs no read."""
-        ...
-
-    @property
-    def shared(self) -> SharedTransaction | None:
-        """The transaction of the next commit, for sinks in the same database; None where no sink can be."""
-        ...
-
-    def attach(self, name: str, state: SinkState, now: float) -> Attached:
-        """Compares an opened sink with what is stored about it. If the sink is older or another one, drops its sync
-        points and abandons its runs. Raises FrontierRefused when the frontier is the older one. One transaction.
-
-        name: the sink's name for people, such as "sinks.warehouse".
-        """
-        ...
-
-    def attach_receiver(self, import_name: str, identity: str | None, now: float) -> Attached:
-        """Like `attach`, for the receiver of an import's deliveries. One transaction.
-
-        identity: who the receiver is; None while that is unknown.
-        """
-        ...
-
-    def bind(
-        self, import_name: str, sink: int, now: float, origins: Mapping[str, str] = NOWHERE, *, ad_hoc: bool = False
-    ) -> Attached:
-        """Call when an import starts, with its present sink. Abandons its runs that write to another sink. When records
-        of a stream come from another origin than before, drops its sync points and abandons all runs of the import; the
-        result's `news` says so. One transaction.
-
-        origins: by stream, a digest of where its records come from; if extensions use them, "." and a digest of these.
-        ad_hoc: the second digest holds for one run only: it is not compared, and new streams are not stored.
-        """
-        ...
-
-    def elsewhere(self, import_name: str, origins: Mapping[str, str]) -> set[str]:
-        """The streams that have another origin than stored: an ad hoc run cannot use their sync points."""
-
-    def news(self, import_name: str, sink: int) -> str | None:
-        """Why the sync points for a sink, or for the receiver of an import's deliveries, were last dropped."""
         ...
 
     # changing tasks

@@ -11,7 +11,8 @@ import msgspec
 
 from crawlerd.core.errors import FrontierError, FrontierRefused, SyncFailed
 from crawlerd.frontier.change import Change
-from crawlerd.frontier.contract import MAX_DELAY, NOWHERE, Bounds, Committed, LongRun, StartedRun
+from crawlerd.frontier.contract import MAX_DELAY, Bounds, Committed, LongRun, StartedRun
+from crawlerd.frontier.sink_contract import NOWHERE
 from crawlerd.frontier.sql import dead_rows, delayed_rows
 from crawlerd.frontier.sql.accounts import Accounts
 from crawlerd.frontier.sql.answer_rows import AnswerRows
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 
     from crawlerd.core.schedule_rules import ScheduleNote
     from crawlerd.core.task import NewGather, NewTask
-    from crawlerd.frontier.contract import Ahead, Attached, OutageNote, Settled
+    from crawlerd.frontier.contract import Ahead, OutageNote, Settled
+    from crawlerd.frontier.sink_contract import Attached
     from crawlerd.frontier.sql.database_contract import Database
     from crawlerd.frontier.submission_contract import Chunk
     from crawlerd.frontier.waiting_contract import Block

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crawlerd.core.errors import FrontierRefused
-from crawlerd.frontier.contract import Attached
+from crawlerd.frontier.sink_contract import Attached
 from crawlerd.frontier.sql.cancel import cancel
 
 if TYPE_CHECKING:
