@@ -27,7 +27,9 @@ def frontier_bytes(state_dir: Path) -> int:
     """On the disk, with its log; of a database, without the server's."""
     if (url := state_dir / "frontier.url").exists():
         with psycopg.connect(url.read_text()) as session:
-            return int(session.execute("SELECT pg_database_size(current_database())").fetchone()[0])  # type: ignore[index]
+            row = session.execute("SELECT pg_database_size(current_database())").fetchone()
+            assert row
+            return int(row[0])
     return sum(each.stat().st_size for each in state_dir.glob("frontier.db*"))
 
 

@@ -23,6 +23,17 @@ from crawlerd.frontier.postgresql.session import Place
 STEP = 100_000  # cycles between two looks
 
 
+class Warnings(logging.Handler):
+    """Keeps what was logged."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 def size(server: PostgresServer) -> int:
     """Bytes of the tasks that are ready, with their index and what is dead."""
     ((found,),) = server.query("SELECT pg_total_relation_size('crawlerd_frontier.ready')")
@@ -35,10 +46,8 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=2_000_000)
     parser.add_argument("--seconds", type=float, default=600.0, help="that the long transaction lasts")
     given = parsed(parser, tasks=1_000, cycles=1_000, seconds=0.2)
-    warnings: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("crawlerd").addHandler(handler)
+    warnings = Warnings(logging.WARNING)
+    logging.getLogger("crawlerd").addHandler(warnings)
     rows = []
     with postgres_server(fsync="on", shared_buffers="128MB") as server:
         it = PostgresFrontier(Place(server.url()), now=time.time())
@@ -68,7 +77,7 @@ def main() -> None:
     print(about("psycopg"))
     print(table(["after", "cycles/s", "MiB of `ready`", "of what is live"], rows))
     print(f"\nBeside the transaction: {held / usual:.0%} of the rate; process {pid} of the server had it. Warnings:")
-    print(*(warnings or ["none"]), sep="\n")
+    print(*(warnings.texts or ["none"]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Store:
         self._unanswered = 0  # portions whose sender still waits for an answer
         self._wanted: Counter[Queue] = Counter()  # how many task heads the dispatcher wants, by queue
         self._held: set[int] = set()  # runs whose sinks refuse, as far as an event was noted for them
-        self._stopping = threading.Event()
+        self._stopping = frontier.stopping
         frontier.away = self._away
         self._thread = threading.Thread(target=self._run, name="store")
         self._committed_at, self._rested = 0.0, False  # whether files have been truncated since the last commit
@@ -373,7 +373,7 @@ class Store:
             self._held -= writer.came_back
             writer.came_back = set()
 
-    def _away(self, trouble: str) -> bool:
+    def _away(self, trouble: str) -> None:
         """See `WaitingTasks.away`. Requests go out meanwhile, until the backlog is full."""
         if trouble and trouble != self._trouble:
             tell(Event.FRONTIER_HELD, "%s; nothing is lost, trying again every second", trouble, error=trouble)
@@ -381,7 +381,6 @@ class Store:
             tell(Event.FRONTIER_RELEASED, "recovered: %s", self._trouble, error=self._trouble)
         self._trouble, self.progress_at = trouble or None, time.monotonic()
         self._events.beat()
-        return not self._stopping.is_set()
 
     def _give_up_abandoned(self) -> None:
         """Reports the runs that were abandoned since the last call."""

@@ -8,6 +8,7 @@ from crawlerd.core.reasons import ASKED, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
     from crawlerd.core.task import Task
 
@@ -80,9 +81,11 @@ class WaitingTasks(Protocol):
         """Like `heads` for several queues, in the same order; one round trip."""
         ...
 
-    away: Callable[[str], bool]
-    """Called each second while a database server is away and is waited for, with the trouble; with "" when it is back.
-    Whether to go on waiting."""
+    away: Callable[[str], None]
+    """Called each second while a database server is waited for, with the trouble; with "" when it is back."""
+
+    stopping: Event
+    """Set when the process is to end: a database server is not waited for any more."""
 
     def next_due(self) -> float | None:
         """When the first delayed task is due."""

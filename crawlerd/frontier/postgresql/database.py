@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from contextlib import contextmanager
 from functools import cache
@@ -31,6 +32,7 @@ _RETURNS = re.compile(r"^\s*(SELECT|WITH)\b(?!.*\bDELETE FROM\b)|\bRETURNING\b",
 READ_SECONDS = 60.0  # that a statement which only reads is tried again; without `away`, also with a server that is away
 # Nothing is wrong with what was sent: the same may be sent again.
 AGAIN = re.compile("^(08|53|55|57P|40)|^25006$|^25P0|^57014$|^58030$")
+AGAIN_SECONDS = 1.0  # between two tries: nothing tells when a server is back
 PREPARED = 1_000  # statements, each once for each shape of its rows
 
 _FLOATS = {
@@ -126,7 +128,8 @@ class Connection:
     def __init__(self, session: psycopg.Connection[Any]) -> None:
         self.session = session
         self.reopen: Callable[[], None] | None = None
-        self.away: Callable[[str], bool] | None = None  # see `WaitingTasks`
+        self.away: Callable[[str], None] | None = None  # see `WaitingTasks`
+        self.stopping = threading.Event()  # see `WaitingTasks`
         self._pipeline: psycopg.Pipeline | None = None
         self._last: Result | None = None
 
@@ -182,11 +185,12 @@ class Connection:
                     raise
                 if not error.sqlstate:
                     self.session.close()  # its answer may still come
-            if self.session.broken or self.session.closed:
-                self._reopen(math.inf if self.away else until)
-                until = time.monotonic() + READ_SECONDS
-            else:
-                time.sleep(1.0)  # the server refuses for now
+                if not (self.session.broken or self.session.closed):  # the server refuses for now
+                    if self.stopping.wait(AGAIN_SECONDS):
+                        raise
+                    continue
+            self._reopen(math.inf if self.away else until)
+            until = time.monotonic() + READ_SECONDS
 
     def _passes(self, error: psycopg.Error) -> bool:
         """Whether the same may succeed later."""
@@ -200,10 +204,10 @@ class Connection:
             try:
                 self.reopen()
             except StorageFailed as error:
-                waits = not self.away or self.away(str(error))
-                if not error.full or not waits or time.monotonic() > until:
+                if self.away:
+                    self.away(str(error))
+                if not error.full or time.monotonic() > until or self.stopping.wait(AGAIN_SECONDS):
                     raise
-                time.sleep(1.0)  # nothing tells when a server is back
             else:
                 if self.away:
                     self.away("")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from crawlerd.frontier.postgresql.session import Place
     from crawlerd.frontier.waiting_contract import Key, Queue
 
+LOOK_SECONDS = 0.2  # between two tries to find out
 UNKNOWN_SECONDS = 20.0  # that the outcome of a COMMIT without an answer is looked for
 
 _GONE = """WITH gone AS (DELETE FROM ready WHERE (bucket, run, priority, seq) IN
@@ -112,6 +113,7 @@ class PostgresFrontier(SqlFrontier):
             db.session.close()
             raise
         db.reopen, db.away = self._reconnect, lambda trouble: self.away(trouble)
+        db.stopping = self.stopping
 
     def _errors(self) -> AbstractContextManager[None]:
         return errors(self._place)
@@ -230,12 +232,11 @@ class PostgresFrontier(SqlFrontier):
             except StartAgain:
                 raise
             except StorageFailed as error:
-                if time.monotonic() > until:
+                self.away(str(error))
+                if time.monotonic() > until or self.stopping.wait(LOOK_SECONDS):
                     raise StartAgain(
                         f"{error}; it is not known whether the last group was written: start again, which finds out"
                     ) from None
-                self.away(str(error))
-            time.sleep(0.2)  # nothing tells when a server is back
 
     @staticmethod
     def _unknown(error: psycopg.Error) -> bool:

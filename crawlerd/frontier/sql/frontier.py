@@ -83,7 +83,6 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._closing = Closing(self._db, self._execute)
         self._open = OpenTasks()
         self._counted: list[tuple[Change, Iterable[Any]]] = []  # changes of this transaction; rows of COUNT
-        self.away: Callable[[str], bool] = lambda _: True
         self._sound = True  # nothing has happened after which it must not be used
         self._stale = False  # what is remembered of rows may be of a transaction that was rolled back
         self._purge_rows = bounds.purge

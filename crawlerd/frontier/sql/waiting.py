@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from crawlerd.core.task import Task
 from crawlerd.frontier.waiting_contract import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from crawlerd.frontier.sql.database_contract import Database
@@ -37,6 +38,8 @@ class Waiting:
 
     def __init__(self, db: Database, name: str) -> None:
         self._db, self.name = db, name
+        self.away: Callable[[str], None] = lambda _: None
+        self.stopping = threading.Event()
         self._due = UNKNOWN  # when the first delayed task is due; infinity where there is none
 
     @abstractmethod

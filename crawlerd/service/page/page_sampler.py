@@ -65,4 +65,4 @@ def _sample(sampler: weakref.ref[PageSampler]) -> None:
         except Exception:
             log.exception("the page's charts have a gap")
         del found
-        time.sleep(SECOND - time.monotonic() % SECOND)
+        time.sleep(SECOND - time.monotonic() % SECOND)  # a clock: nothing else begins a second

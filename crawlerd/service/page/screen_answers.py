@@ -100,10 +100,10 @@ class Pages:
             if reader:
                 reader.close()
 
-    def asked(self, request: Request, reader: object) -> Asked:
+    def asked(self, request: Request, reader: FrontierReader | None) -> Asked:
         return Asked(
             self._context,
-            reader,  # type: ignore[arg-type]
+            reader,
             request.path_params,
             Parameters(request.url.query),
             time.time(),

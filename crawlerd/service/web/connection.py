@@ -108,9 +108,9 @@ class Connection(H11Protocol):
         """Notes that its answer does not end; it no longer counts as a connection that others may replace."""
         self._crowd.leave(self)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP has no other
         self._lingering = _Lingering(transport, self)
-        super().connection_made(self._lingering)  # type: ignore[arg-type]
+        super().connection_made(self._lingering)  # type: ignore[arg-type]  # it passes on all that is used
         self._crowd.enter(self)
         self._late = self.loop.call_later(REQUEST_SECONDS, self._abort)
 

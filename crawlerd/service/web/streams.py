@@ -58,7 +58,7 @@ class Streams:
             yield b": crawlerd\n\n"  # so that the browser knows that it is connected
             while not self._closed:
                 coming = coming or asyncio.ensure_future(_next(messages))
-                waited_for: set[asyncio.Future[object]] = {coming, self._closing}  # type: ignore[arg-type]
+                waited_for: set[asyncio.Future[object]] = {coming, self._closing}  # type: ignore[arg-type]  # of two types
                 await asyncio.wait(waited_for, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if self._closed:
                     return
