@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from support.installation import until
 from support.postgres_server import shared
-from support.rest_api import Answer, Request, RestApi
-from support.shops import shop
+from support.rest_api import RestApi
+from support.shops import shop, with_lines
 from test_postgresql_frontier import database, located
 
 if TYPE_CHECKING:
@@ -28,15 +28,9 @@ MOMENT = """SELECT (SELECT count(*) FROM crawl.shop_lines), (SELECT count(*) FRO
 (SELECT coalesce(sum(done), 0) FROM crawlerd_frontier.run)"""
 
 
-def answered(request: Request) -> Answer:
-    if request.path == "/orders":
-        return Answer([{"id": str(number)} for number in range(ORDERS)])
-    return Answer([{"id": f"l{request.path.split('/')[2]}"}])
-
-
 @pytest.fixture
 def api() -> Iterator[RestApi]:
-    with RestApi(answered) as api:
+    with RestApi(with_lines(ORDERS)) as api:
         yield api
 
 

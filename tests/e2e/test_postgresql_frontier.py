@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from support.installation import until
 from support.postgres_server import PASSWORD, postgres_server, shared
-from support.rest_api import Answer, Request, RestApi
-from support.shops import shop
+from support.rest_api import Answer, RestApi
+from support.shops import shop, with_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,15 +24,9 @@ if TYPE_CHECKING:
 ORDERS = 60
 
 
-def orders_with_lines(request: Request) -> Answer:
-    if request.path == "/orders":
-        return Answer([{"id": str(number)} for number in range(ORDERS)])
-    return Answer([{"id": f"l{request.path.split('/')[2]}"}])
-
-
 @pytest.fixture
 def api() -> Iterator[RestApi]:
-    with RestApi(orders_with_lines) as api:
+    with RestApi(with_lines(ORDERS)) as api:
         yield api
 
 
@@ -149,7 +143,7 @@ def test_what_the_url_lacks_is_explained(here: Installation) -> None:
 
 def test_a_frontier_moves_there_and_back(install: Callable[..., Installation], api: RestApi) -> None:
     failing = {"/orders/3/lines": Answer({}, 422), "/orders/5/lines": Answer({}, 422)}
-    api.script = lambda request: failing.get(request.path) or orders_with_lines(request)
+    api.script = lambda request: failing.get(request.path) or with_lines(ORDERS)(request)
     here = shop(install, api, {"orders": ["orders", "lines"]}, limits=["100/second"], retry_base="20ms")
     importing = here.start("import", "orders")
     until(lambda: len(api.requests) > 30)
@@ -174,7 +168,7 @@ def test_a_frontier_moves_there_and_back(install: Callable[..., Installation], a
         assert here.run("frontier", "copy", "--to", "file").code == 0
         assert not list(here.state_dir.glob("*.part*"))
     del here.config["daemon"]["frontier"]
-    api.script = orders_with_lines
+    api.script = with_lines(ORDERS)
     done = here.run("import", "orders")
     assert done.code == 0, done.stderr
     complete(here)

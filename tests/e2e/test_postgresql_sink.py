@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.installation import until
 from support.postgres_server import PASSWORD, postgres_server, shared
-from support.rest_api import Answer, Request, RestApi
-from support.shops import serve, shop
+from support.rest_api import RestApi
+from support.shops import serve, shop, with_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 
 MANY = 40
-
-
-def orders_with_lines(request: Request) -> Answer:
-    if request.path == "/orders":
-        return Answer([{"id": str(number)} for number in range(MANY)])
-    return Answer([{"id": f"l{request.path.split('/')[2]}"}])
 
 
 @pytest.fixture
@@ -71,7 +65,7 @@ def test_a_server_that_goes_away_holds_up_its_imports_and_the_daemon_completes_t
 ) -> None:
     with postgres_server() as server:
         schema = server.schema()
-        api.script = orders_with_lines
+        api.script = with_lines(MANY)
         here = into(server, shop(install, api, {"lines": ["orders", "lines"]}, limits=["20/second"]), schema)
         run = here.start("import", "lines")
         until(lambda: server.query("SELECT to_regclass(%(t)s)", t=f"{schema}.shop_lines") != [(None,)])

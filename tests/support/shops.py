@@ -37,6 +37,17 @@ def serve(api: RestApi, many: int) -> None:
     api.script = script
 
 
+def with_lines(many: int) -> Callable[[Request], Answer]:
+    """A script: so many orders, each with a line of its own."""
+
+    def script(request: Request) -> Answer:
+        if request.path == "/orders":
+            return Answer([{"id": str(number)} for number in range(many)])
+        return Answer([{"id": f"l{request.path.split('/')[2]}"}])
+
+    return script
+
+
 def shop(
     install: Callable[..., Installation], api: RestApi, imports: dict[str, list[str]], **account: Any
 ) -> Installation:

@@ -68,7 +68,12 @@ FROM (
 ) AS found JOIN fingerprint ON fingerprint.id = found.fingerprint {after} ORDER BY {order}, hash LIMIT :limit
 """
 _OF_IMPORT = "run CROSS JOIN letters ON letters.run = run.id WHERE run.import = :import"
-_OF_RUN = "letters WHERE run = :run"
+_LETTERS = {  # by whether there is an import, and a run
+    (False, False): "letters",
+    (True, False): _OF_IMPORT,
+    (False, True): "letters WHERE run = :run",
+    (True, True): f"{_OF_IMPORT} AND run.id = :run",
+}
 _AFTER = "WHERE tasks < :tasks OR (tasks = :tasks AND hash > :hash)"
 _KILLERS = """
 SELECT DISTINCT kind.name FROM (SELECT kind, error FROM dead INDEXED BY dead_run WHERE run = ?1 LIMIT ?2) AS letter
@@ -163,14 +168,13 @@ class DeadReader(AccountReader):
         newest: bool = False,
         after: tuple[int, str] | None = None,
     ) -> list[DeadGroup]:
-        letters, imports = ("letters", _IMPORTS) if import_name is None else (_OF_IMPORT, "1")
-        letters, imports = (letters, imports) if run is None else (_OF_RUN, "1")
+        letters = _LETTERS[import_name is not None, run is not None]
         values = {"limit": limit, "import": import_name, "run": run}
         wanted = {name: value for name, value in values.items() if value is not None}
         rows = self._found(
             _GROUPS.format(
                 letters=letters,
-                imports=imports,
+                imports=_IMPORTS if letters == "letters" else "1",
                 order="last_at DESC" if newest else "tasks DESC",
                 after=_AFTER if after else "",
             ),

@@ -83,6 +83,8 @@ def test_groups_are_read_page_by_page_and_by_run(frontier: Frontier, reader: Fro
     assert {each.message for each in reader.dead_groups(run=second)} == {"b", "c", "d"}
     assert len(reader.dead_groups(run=second, after=(1, "0"), limit=2)) == 2
     assert reader.dead_groups(run=99) == []
+    assert reader.dead_groups(run=first, import_name="mall") == []
+    assert reader.dead_groups(run=first, import_name="shop") == reader.dead_groups(run=first)
 
 
 def test_what_is_retried_leaves_its_group_and_an_empty_group_is_gone(
