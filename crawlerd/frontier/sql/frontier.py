@@ -30,7 +30,7 @@ from crawlerd.frontier.sql.pause_rows import PauseRows
 from crawlerd.frontier.sql.queue_rows import QueueRows
 from crawlerd.frontier.sql.quota_rows import SqlQuotaRows
 from crawlerd.frontier.sql.run_control import RunControl
-from crawlerd.frontier.sql.run_end import COUNT, OpenTasks, end_runs
+from crawlerd.frontier.sql.run_end import COUNT, RunCounts, end_runs
 from crawlerd.frontier.sql.run_rows import LONG_RUNS, Runs
 from crawlerd.frontier.sql.schedule_rows import put_note
 from crawlerd.frontier.sql.sink_identity import Sinks
@@ -81,7 +81,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._answers = AnswerRows(self._db)
             self._removal = Removal(self._db, self._queues, bounds.slice)
             self._closing = Closing(self._db, self._execute)
-        self._open = OpenTasks()
+        self._counts = RunCounts()
         self._counted: list[tuple[Change, Iterable[Any]]] = []  # changes of this transaction; rows of COUNT
         self._sound = True  # nothing has happened after which it must not be used
         self._stale = False  # what is remembered of rows may be of a transaction that was rolled back
@@ -119,7 +119,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._events.done()
             self._figures.done()
             for change, rows in self._counted:
-                self._open.note(change, self._read_later(rows))
+                self._counts.note(change, self._read_later(rows))
             self._counted.clear()
         except BaseException as error:
             self._stale = True
@@ -127,7 +127,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             self._figures.forget()
             self._removal.rolled_back()
             self._closing.forget()
-            self._open.forget()
+            self._counts.forget()
             self._counted.clear()
             self._due = UNKNOWN
             self._stages.rolled_back()
@@ -279,7 +279,7 @@ class SqlFrontier(RunControl, SubmissionRows):
         """What is left of these runs is to be removed."""
         self._stages.abandon()
         self._figures.drop(runs)
-        self._open.forget()
+        self._counts.forget()
         self._removal.find()
         self._purging += runs
 
@@ -327,7 +327,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             purged = self._purge()
             if self._removal:
                 self._removal.step()
-                self._open.forget()
+                self._counts.forget()
                 self._due = UNKNOWN
             if written:
                 self._sinks.note(written)
@@ -336,7 +336,7 @@ class SqlFrontier(RunControl, SubmissionRows):
                 note_outages(self._db, outages)
             self._closing.close(group)
             committed = self._apply(change)
-            long = self._execute_later(LONG_RUNS, ((run,) for run in change.runs)) if change.done else ()
+            long = self._execute_later(LONG_RUNS, ((run,) for run in self._counts.could_be_long(change)))
             if unfolding:
                 self._stages.took(time.monotonic() - started)
         del self._purging[:purged]
@@ -371,7 +371,7 @@ class SqlFrontier(RunControl, SubmissionRows):
         self._events.write()
         if any(counts.dead for counts in change.runs.values()):
             self._closing.forget()
-        ended = end_runs(self._open.could_end(change), change.now, self._execute)
+        ended = end_runs(self._counts.could_end(change), change.now, self._execute)
         self._figures.end(ended)
         for run in ended:
             self._names.end_run(run)

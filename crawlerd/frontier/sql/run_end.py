@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from crawlerd.frontier.sql import doubts
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from crawlerd.frontier.change import Change
     from crawlerd.frontier.sql.groups import Execute
 
-MOST = 100_000  # most runs whose open tasks are remembered
-# Returns how many tasks each run has open.
+MOST = 100_000  # most runs whose counts are remembered
+# Returns how many tasks each run has open, and how many more make it a long one: NULL for any number.
 COUNT = """UPDATE run SET open = open + j.value->>1, delayed = delayed + j.value->>2, waiting = waiting + j.value->>3,
 done = done + j.value->>4, dead = dead + j.value->>5, retried = retried + j.value->>6,
 throttled = throttled + j.value->>7, records = records + j.value->>8
-FROM json_each(?) AS j WHERE run.id = j.value->>0 RETURNING run.id, open"""
+FROM json_each(?) AS j WHERE run.id = j.value->>0 RETURNING run.id, open, warn_at - done"""
 
 # A cursor belongs to the stream that its name begins with, up to a colon, and to the streams that follow the colon,
 # separated by commas. A cursor of no stream may belong to any. Cursors are not published if they may belong to a stream
@@ -41,28 +42,34 @@ ON CONFLICT (import, sink, stream) DO UPDATE SET value = excluded.value
 """
 
 
-class OpenTasks:
-    """How many tasks runs have open, as far as it is known without asking the database. A run with open tasks cannot
-    end, so most commits need not look for runs that do."""
+class RunCounts:
+    """What is known of runs without asking the database: most commits end no run, and make none long."""
 
     def __init__(self) -> None:
-        self._open: dict[int, int] = {}
+        self._known: dict[int, tuple[int, float]] = {}  # open tasks, and how many more tasks make the run a long one
 
     def forget(self) -> None:
         """Call when tasks were removed in another way than by a change."""
-        self._open.clear()
+        self._known.clear()
 
     def could_end(self, change: Change) -> list[int]:
         """The runs that may have no open task any more."""
-        return [run for run, counts in change.runs.items() if self._open.get(run, 0) + counts.open <= 0]
+        return [run for run, counts in change.runs.items() if self._known.get(run, (0, 0))[0] + counts.open <= 0]
 
-    def note(self, change: Change, counted: Iterable[tuple[int, int]]) -> None:
+    def could_be_long(self, change: Change) -> list[int]:
+        """The runs that may have become long by what they have done."""
+        return [run for run, counts in change.runs.items() if counts.done and counts.done >= self._left(run)]
+
+    def note(self, change: Change, counted: Iterable[tuple[int, int, int | None]]) -> None:
         """Call when the transaction has ended. counted: what `COUNT` has returned; may lack runs of the change."""
         for run in change.runs:
-            self._open.pop(run, None)
-        if len(self._open) > MOST:
+            self._known.pop(run, None)
+        if len(self._known) > MOST:
             self.forget()
-        self._open.update((run, count) for run, count in counted if count)
+        self._known.update((run, (open_, math.inf if left is None else left)) for run, open_, left in counted if open_)
+
+    def _left(self, run: int) -> float:
+        return self._known.get(run, (0, 0.0))[1]
 
 
 def end_runs(runs: Sequence[int], now: float, execute: Execute) -> list[int]:
