@@ -237,18 +237,34 @@ class SharedTransaction(Protocol):
         """
         ...
 
+    def together(self, ended: Callable[[bool], None]) -> AbstractContextManager[None]:
+        """The parts of a sink within it are undone together by an error; then `ended` is called with False, if there
+        were any. Raises as `part` does."""
+        ...
+
+    def give_up(self) -> None:
+        """Undoes the transaction if a sink has begun it, and no commit has ended it."""
+        ...
+
 
 class JoinedSink(Protocol):
     """The additional methods of a sink that can write in the transaction of the frontier's commit.
 
+    joined: it writes in that transaction.
     undone: what was written last was undone with that transaction, and must be written again before the next commit.
     """
 
+    joined: bool
     undone: bool
 
     def join(self, shared: SharedTransaction) -> None:
         """From now on, what `write` writes with a mark is durable when the transaction of the commit has ended, if the
         sink is in the same database. Raises SinkError as `write` does."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Several writes of which an error undoes all, if they are in the transaction of the commit. Raises SinkError
+        as `write` does."""
         ...
 
 

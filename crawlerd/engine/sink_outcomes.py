@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,9 +10,12 @@ import msgspec
 from crawlerd.core.outcome import ERROR_LIMIT, Bury, Complete
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from crawlerd.core.errors import Refused
     from crawlerd.core.outcome import Outcome
     from crawlerd.frontier.contract import Settled
+    from crawlerd.sink import JoinedSink, Sink
 
 
 def is_for_sink(outcome: Outcome) -> bool:
@@ -52,3 +56,9 @@ def streams_of(outcome: Outcome) -> list[str]:
 def record_count(settled: Settled) -> int:
     outcome = settled.outcome
     return sum(batch.count for batch in outcome.batches) if isinstance(outcome, Complete) else 0
+
+
+def together(sink: Sink | JoinedSink) -> AbstractContextManager[None]:
+    """See `JoinedSink.together`."""
+    its: AbstractContextManager[None] = getattr(sink, "together", nullcontext)()
+    return its

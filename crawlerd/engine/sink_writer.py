@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from crawlerd.core.log_events import Event, tell
 from crawlerd.core.outcome import DONE, Bury, Complete
 from crawlerd.engine.commit_counts import CommitCounts
 from crawlerd.engine.outgoing import KIND, follow, outbox_of, receipt
-from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count
+from crawlerd.engine.sink_outcomes import buried, is_for_sink, record_count, together
 from crawlerd.engine.stuck_sinks import Stuck
 from crawlerd.engine.sweep_doubts import sweep
 from crawlerd.frontier.contract import Ahead
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from crawlerd.sink import Mark, Sink, Totals
 
 RETRY_SECONDS = 1.0  # between two tries to write to a sink that refuses
+REST = 4  # at least this many times as long as the try took, since all imports wait for it
 
 
 class Delivered(NamedTuple):
@@ -182,7 +184,7 @@ class SinkWriter:
 
     def undone(self) -> set[Sink]:
         """The sinks whose last write was undone with the transaction of a commit."""
-        return {sink for sink in self._sinks if getattr(sink, "undone", False)}
+        return {sink for sink in self._sinks if getattr(sink, "undone", False) and sink not in self._stuck}
 
     def deliver_again(
         self, sinks: set[Sink], group: list[Settled], delivered: Delivered, now: float, mark: Mark
@@ -192,13 +194,12 @@ class SinkWriter:
         group: what was to be committed.
         delivered: what the last call of `deliver` or of this method has returned.
         """
-        records = self.records
         parcels = {
             sink: [each for each in group if self.targets[each.task.run].sink is sink and self._is_for_sink(each)]
             for sink in sinks
         }
+        self.records -= sum(record_count(each) for parcel in parcels.values() for each in parcel)
         again = self._to_sinks(parcels, group, now, time.monotonic(), mark)
-        self.records = records
         others = {run for run, target in self.targets.items() if target.sink not in sinks}
         totals = {key: each for key, each in delivered.totals.items() if key[0] in others}
         numbers = {target.sink_id for target in self.targets.values() if target.sink in sinks}
@@ -240,10 +241,12 @@ class SinkWriter:
         totals: dict[tuple[int, str], Totals] = {}
         written: set[int] = set()
         instead: dict[int, Settled | None] = {}  # what to commit in place of an outcome; None: nothing now
-        for sink, parcel in sorted(parcels.items(), key=lambda each: hasattr(each[0], "undone")):
+        started = time.monotonic()
+        slow = False  # a sink has failed that took long: the next commit tries others that refuse
+        for sink, parcel in sorted(parcels.items(), key=lambda each: getattr(each[0], "joined", False)):
             before, began = self._stuck.get(sink), time.monotonic()
-            if before is not None and before.retry_at > clock:
-                before.held += parcel
+            if before is not None and (before.retry_at > clock or slow):
+                before.held = parcel if before.retry_at <= clock else before.held + parcel
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
                 continue
             try:
@@ -258,7 +261,10 @@ class SinkWriter:
                 raise
             except SinkError as error:
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
-                self._hold(sink, Stuck(self._name(sink), str(error), parcel, clock + RETRY_SECONDS))
+                ended = time.monotonic()
+                rest = max(RETRY_SECONDS, REST * (ended - began))
+                slow = slow or rest > RETRY_SECONDS
+                self._hold(sink, Stuck(self._name(sink), str(error), parcel, clock + ended - started + rest))
                 if isinstance(error, SinkReplaced) and sink not in self.replaced:
                     self.replaced.append(sink)
             else:
@@ -274,16 +280,30 @@ class SinkWriter:
     ) -> dict[tuple[int, str], Totals]:
         """Writes outcomes to one sink. Only the outcomes that the sink can never store become dead letters."""
         guards = {settled.task.seq: guard for settled in parcel if (guard := self._guard(settled))}
+        compared = any(isinstance(each.outcome, Complete) and each.outcome.comparisons for each in parcel)
+        with together(sink) if guards or compared else nullcontext():
+            return self._write_together(sink, parcel, guards, now, instead, mark)
+
+    def _write_together(
+        self,
+        sink: Sink,
+        parcel: list[Settled],
+        guards: Mapping[int, dict[str, Expected]],
+        now: float,
+        instead: dict[int, Settled | None],
+        mark: Mark | None,
+    ) -> dict[tuple[int, str], Totals]:
         deliveries = [self._delivery(settled, guards.get(settled.task.seq, ())) for settled in parcel]
         try:
             totals = sink.write(deliveries, now, mark)
         except Refused:
             totals = {}
-            for settled, delivery in zip(parcel, deliveries, strict=True):
-                try:
-                    totals |= sink.write([delivery], now, mark)
-                except Refused as error:
-                    instead[settled.task.seq] = buried(settled, error)
+            with together(sink):
+                for settled, delivery in zip(parcel, deliveries, strict=True):
+                    try:
+                        totals |= sink.write([delivery], now, mark)
+                    except Refused as error:
+                        instead[settled.task.seq] = buried(settled, error)
         for settled in parcel:
             outcome, seq = settled.outcome, settled.task.seq
             if not isinstance(outcome, Complete) or seq in instead:

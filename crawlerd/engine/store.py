@@ -259,6 +259,8 @@ class Store:
             except StorageFailed as error:
                 if not error.full:
                     raise
+                if self._frontier.shared:
+                    self._frontier.shared.give_up()
                 self._away(str(error))
                 while self._answer_call():  # callers get the error, unless they need no disk
                     pass
@@ -301,9 +303,7 @@ class Store:
 
     def _portions(self, group: list[Settled]) -> tuple[list[Settled], list[Ahead]]:
         """Separates the outcomes of a group from its portions."""
-        if not self._unanswered:
-            return group, []
-        portions = [each for each in group if isinstance(each, Ahead)]
+        portions = [each for each in group if isinstance(each, Ahead)] if self._unanswered else []
         return [each for each in group if not isinstance(each, Ahead)] if portions else group, portions
 
     def _answer(self, ahead: list[Ahead], fenced: list[Ahead]) -> None:

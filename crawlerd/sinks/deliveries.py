@@ -74,11 +74,16 @@ class Rows(Protocol):
         """A transaction that also leaves the mark."""
         ...
 
-    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
-        """Makes the following marked transactions parts of the shared one, if it is one of the same database.
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> bool:
+        """Makes the following marked transactions parts of the shared one, if it is one of the same database. Returns
+        whether it is.
 
         undone: called when what they have written was undone.
         """
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `JoinedSink.together`."""
         ...
 
     def prepare(self, first_run: int) -> None:
@@ -192,7 +197,7 @@ class RowSink:
 
     A tombstone takes effect by its place in the order, like any record.
 
-    undone: see `JoinedSink`.
+    joined, undone: see `JoinedSink`.
     """
 
     def __init__(self, rows: Rows, content: Content, retain_tombstones: float | None = None) -> None:
@@ -200,11 +205,15 @@ class RowSink:
         self._rows, self._content, self._retain = rows, content, retain_tombstones
         self._bare = False  # everything apart from the rows to be forgotten is deleted
         self._tables: dict[str, tuple[str, str]] = {}
-        self.undone = False
+        self.joined = self.undone = False
 
     def join(self, shared: SharedTransaction) -> None:
         """See `JoinedSink.join`."""
-        self._rows.join(shared, self._undo)
+        self.joined = self._rows.join(shared, self._undo)
+
+    def together(self) -> AbstractContextManager[None]:
+        """See `JoinedSink.together`."""
+        return self._rows.together()
 
     def _undo(self) -> None:
         self.undone = True

@@ -106,7 +106,7 @@ class PostgresFrontier(SqlFrontier):
             self._begun: _Begun | None = None  # by a sink; the next transaction goes on with it
             settings = {**SESSION, "search_path": f'"{place.schema}"'}
             self.shared: ServerTransaction = ServerTransaction(
-                self._begin_shared, lambda: db.execute(_SELF).get, settings
+                self._begin_shared, self._roll_back_shared, lambda: db.execute(_SELF).get, settings
             )
             super().__init__(db, str(place), now=now, bounds=bounds)
         except BaseException:
@@ -188,6 +188,13 @@ class PostgresFrontier(SqlFrontier):
             self._undo(session)
             raise
         self._begun = begun
+
+    def _roll_back_shared(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun:
+            with suppress(psycopg.Error):
+                begun.pipeline.close()
+            self._undo(self._db.session)
 
     def _reconnect(self) -> None:
         """Opens another connection where the last one is broken."""
@@ -272,6 +279,7 @@ class PostgresFrontier(SqlFrontier):
         self._vacuum.deleted(len(rows))
 
     def close(self) -> None:
+        self.shared.give_up()
         self._finish()
         self._vacuum.close()
         with suppress(psycopg.Error):

@@ -66,7 +66,7 @@ class Removal:
     """Removes the tasks of cancelled runs. Used in the frontier's transactions. No more tasks are added to these runs:
     they have ended, and their outcomes are fenced off.
 
-    A slice whose transaction is rolled back is done again only after `rolled_back`.
+    Call `rolled_back` after a rollback: what was found or removed in that transaction is looked for again.
     """
 
     def __init__(self, db: Database, queues: QueueRows, slice_rows: int) -> None:
@@ -74,10 +74,12 @@ class Removal:
         self._db, self._queues, self._slice_rows = db, queues, slice_rows
         self._runs: deque[int] = deque()
         self._slices: Iterator[None] | None = None
+        self._unknown = False  # a transaction was rolled back: a run may not be cancelled after all, or not removed
         self.find()
 
     def find(self) -> None:
         """Finds the cancelled runs that still have tasks."""
+        self._unknown = False
         self._runs.clear()
         self._runs.extend(
             run
@@ -88,11 +90,13 @@ class Removal:
         self._slices = None
 
     def __bool__(self) -> bool:
-        """Whether tasks are left to remove."""
-        return bool(self._runs)
+        """Whether there may be tasks left to remove."""
+        return bool(self._runs) or self._unknown
 
     def step(self) -> None:
         """Removes one slice."""
+        if self._unknown:
+            self.find()
         while self._runs:
             self._slices = self._slices or self._of(self._runs[0])
             if next(self._slices, self) is None:
@@ -101,8 +105,8 @@ class Removal:
             self._slices = None
 
     def rolled_back(self) -> None:
-        """The last transaction was rolled back: begins again with the run."""
-        self._slices = None
+        """The last transaction was rolled back."""
+        self._slices, self._unknown = None, True
 
     def _of(self, run: int) -> Iterator[None]:
         """Removes one slice of a run, then yields. Delayed tasks go first, since they would otherwise become ready."""

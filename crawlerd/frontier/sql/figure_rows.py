@@ -81,20 +81,23 @@ class FigureRows:
         self._collected: dict[int, Served] = {}  # by run
         self._new: dict[int, Served] = {}  # the same, of this transaction
         self._written: set[int] = set()  # runs whose collected figures this transaction has written
+        self._dropped: set[int] = set()  # runs that this transaction has abandoned
         self._now = self._written_at = -math.inf
 
     def done(self) -> None:
-        for run in self._written:
+        for run in self._written | self._dropped:
             self._collected.pop(run, None)
         for run, served in self._new.items():
             self._collected.setdefault(run, Counter()).update(served)
         self._new.clear()
         self._written.clear()
+        self._dropped.clear()
 
     def forget(self) -> None:
         self._least.clear()
         self._new.clear()
         self._written.clear()
+        self._dropped.clear()
         self._written_at = -math.inf
 
     def end(self, runs: Iterable[int]) -> None:
@@ -105,8 +108,7 @@ class FigureRows:
 
     def drop(self, runs: Iterable[int]) -> None:
         """These runs were abandoned, and may be forgotten: nothing more is written of them."""
-        for run in runs:
-            self._collected.pop(run, None)
+        self._dropped.update(runs)
 
     @property
     def collected(self) -> bool:

@@ -86,7 +86,7 @@ class SqlFrontier(RunControl, SubmissionRows):
         self._sound = True  # nothing has happened after which it must not be used
         self._stale = False  # what is remembered of rows may be of a transaction that was rolled back
         self._purge_rows = bounds.purge
-        self._purging: list[int] = [
+        self._purging: list[int] = [  # never changed in place: a rollback brings the former one back
             run
             for (run,) in self._read(
                 "SELECT id FROM run WHERE state <> 'running' AND (EXISTS (SELECT 1 FROM seen WHERE run = run.id) "
@@ -107,6 +107,7 @@ class SqlFrontier(RunControl, SubmissionRows):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        purging = self._purging
         try:
             self._stages.begin()
             with self._durably():
@@ -122,7 +123,7 @@ class SqlFrontier(RunControl, SubmissionRows):
                 self._counts.note(change, self._read_later(rows))
             self._counted.clear()
         except BaseException as error:
-            self._stale = True
+            self._stale, self._purging = True, purging
             self._events.rolled_back()
             self._figures.forget()
             self._removal.rolled_back()
@@ -281,7 +282,7 @@ class SqlFrontier(RunControl, SubmissionRows):
         self._figures.drop(runs)
         self._counts.forget()
         self._removal.find()
-        self._purging += runs
+        self._purging = [*self._purging, *runs]
 
     # changing tasks
 
@@ -339,7 +340,7 @@ class SqlFrontier(RunControl, SubmissionRows):
             long = self._execute_later(LONG_RUNS, ((run,) for run in self._counts.could_be_long(change)))
             if unfolding:
                 self._stages.took(time.monotonic() - started)
-        del self._purging[:purged]
+        self._purging = self._purging[purged:]
         if written:
             self._sinks.commits += 1
         return committed._replace(long=[LongRun(*row) for row in self._read_later(long)])
@@ -375,7 +376,7 @@ class SqlFrontier(RunControl, SubmissionRows):
         self._figures.end(ended)
         for run in ended:
             self._names.end_run(run)
-        self._purging += ended
+        self._purging = [*self._purging, *ended] if ended else self._purging
         task = self._names.task
         fresh = {queue: [task(row) for row in sorted(rows)] for queue, rows in change.fresh.items() if rows}
         return Committed(change.arrived, ended, borrowed, fresh, (), change.enqueued, change.first_letters)

@@ -26,7 +26,7 @@ class RunControl(LetterCopies):
 
     @abstractmethod
     def _left(self, runs: list[int]) -> None:
-        """Call when runs were cancelled: their tasks must be removed."""
+        """Call in the transaction that cancels these runs: their tasks must be removed."""
 
     def _rest(self) -> None:
         """Writes what was collected, when nothing else has been written for some seconds."""
@@ -36,16 +36,17 @@ class RunControl(LetterCopies):
 
     def cancel_run(self, run: int, act: Act, *, forget: bool = False) -> bool:
         with self._transaction():
-            found = cancel_run(self._db, run, act, forget=forget) and self._answers.done(True)
-        if found:
-            self._left([run])
+            found = cancel_run(self._db, run, act, forget=forget)
+            if found:
+                self._left([run])
+                self._answers.done(found)
         return found
 
     def expire_run(self, run: int, now: float, why: str) -> bool:
         with self._transaction():
             found = end_run(self._db, run, now, why, again=NEVER)
-        if found:
-            self._left([run])
+            if found:
+                self._left([run])
         return found
 
     def prune_runs(self, import_name: str, count: int, before: float, most: int) -> int:

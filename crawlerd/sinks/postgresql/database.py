@@ -136,14 +136,15 @@ class Database:
         self._unconfirmed: dict[str, int] = {}  # marks in the shared transaction
         self._connect()
 
-    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
-        """Writes in that transaction from now on, if it is one of the same database and role. undone: called when what
-        was written was undone with it. Raises SinkError if the server cannot be reached."""
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> bool:
+        """Writes in that transaction from now on, if it is one of the same database and role. Returns whether it is.
+        undone: called when what was written was undone with it. Raises SinkError if the server cannot be reached."""
         with self.apart() as connection:
             same = connection.execute(_SAME, shared.backend()).fetchone()
             self._adapters = connection.adapters
         if same:
             self._shared, self._undone = shared, undone
+        return same is not None
 
     def execute(self, query: str, parameters: Params | None = None) -> psycopg.Cursor[Any]:
         """Executes a statement within a transaction, without waiting for its end."""
@@ -211,6 +212,15 @@ class Database:
                 self._lent, session.patience = None, patience
         if mark:
             self._unconfirmed[mark.frontier] = mark.number
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `JoinedSink.together`."""
+        if self._shared is None or self._replaced is not None:
+            yield
+            return
+        with self._failures_named(), self._shared.together(self._ended):
+            yield
 
     def _ended(self, written: bool) -> None:
         if written:

@@ -19,6 +19,7 @@ from crawlerd.sinks.postgresql.statements import SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from crawlerd.core.erasure import Erased, Erasure
     from crawlerd.sink import Batch, Delivery, Mark, SharedTransaction, SinkState
@@ -92,8 +93,11 @@ class PostgresRows:
                 self.database.execute(_TALLY, (run, stream, *self._tallies[run][stream]))
             self._changed.clear()
 
-    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
-        self.database.join(shared, undone)
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> bool:
+        return self.database.join(shared, undone)
+
+    def together(self) -> AbstractContextManager[None]:
+        return self.database.together()
 
     def prepare(self, first_run: int) -> None:
         """There is nothing to prepare."""

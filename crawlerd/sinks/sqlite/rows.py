@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -118,8 +118,12 @@ class SqliteRows:
     def transaction(self) -> AbstractContextManager[None]:
         return self.database.transaction()
 
-    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> None:
+    def join(self, shared: SharedTransaction, undone: Callable[[], None]) -> bool:
         """A file is never the frontier's database."""
+        return False
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def marked(self, mark: Mark | None) -> AbstractContextManager[None]:
         return self.database.marked(mark)
