@@ -262,9 +262,10 @@ class SinkWriter:
             except SinkError as error:
                 instead |= dict.fromkeys(settled.task.seq for settled in parcel)
                 ended = time.monotonic()
-                rest = max(RETRY_SECONDS, REST * (ended - began))
+                rest = REST * (ended - began)
                 slow = slow or rest > RETRY_SECONDS
-                self._hold(sink, Stuck(self._name(sink), str(error), parcel, clock + ended - started + rest))
+                retry_at = clock + max(RETRY_SECONDS, ended - started + rest)
+                self._hold(sink, Stuck(self._name(sink), str(error), parcel, retry_at))
                 if isinstance(error, SinkReplaced) and sink not in self.replaced:
                     self.replaced.append(sink)
             else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from places import Place
 
-ACT = Act(NOW, "cancel", "a person", "run 1")
+ACT = Act(NOW, "ann", "cancel", "run 1", "", 1)
 
 
 def task(number: int) -> NewTask:
