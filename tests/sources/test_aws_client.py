@@ -122,11 +122,11 @@ def test_boto3_does_not_retry(client: AwsClient, proxy: AwsProxy, fault: Fault, 
 def test_a_slow_drip_ends_at_the_deadline(client: AwsClient) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: 1000\r\n\r\n"
     with answering(head, *[b" "] * 1000, pause=0.05) as url:
-        api = opened(client, url, request_seconds=0.5)
+        api = opened(client, url, request_seconds=2.5)  # also botocore's reading of its models is within it
         before = time.monotonic()
-        with pytest.raises(Transient, match=r"within 0\.5 s"):
+        with pytest.raises(Transient, match=r"within 2\.5 s"):
             api.call("organizations", "list_roots")
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 10
     assert api.sent_at
 
 
