@@ -45,7 +45,8 @@ def fill(session: psycopg.Connection[Any], table: str, names: Sequence[str], row
 def empty(session: psycopg.Connection[Any]) -> None:
     """A new frontier in the place of the one that is there. Call in a transaction."""
     emptying = "; ".join(f'DELETE FROM "{table}"' for table in (*columns(), "node"))  # noqa: S608 - our own names
-    session.execute(f"{emptying}; {schema().partition(FIRST_ROWS)[2]}".encode(), prepare=False)
+    freeing = "UPDATE shard SET owner = NULL, freed_at = DEFAULT"
+    session.execute(f"{freeing}; {emptying}; {schema().partition(FIRST_ROWS)[2]}".encode(), prepare=False)
     settle_numbers(session)
 
 

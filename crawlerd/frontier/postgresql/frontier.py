@@ -52,17 +52,6 @@ CROSS JOIN LATERAL (
     ORDER BY ready.priority, ready.seq LIMIT wanted.most
 ) AS head JOIN kind ON kind.id = head.kind ORDER BY wanted.key, head.priority, head.seq
 """
-_SELF = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-_TAKE = """INSERT INTO node(id, epoch, pid, began)
-SELECT ?, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
-ON CONFLICT (id) DO UPDATE SET epoch = node.epoch + 1, pid = excluded.pid, began = excluded.began
-RETURNING epoch, commits"""
-# Of PostgreSQL's own, for connections of this process only: after another process has taken over, they find nothing.
-_OWN = "(node.pid, node.began) IN (SELECT * FROM unnest($2::bigint[], $3::text[]::timestamptz[]))"
-_END_LAST = f"""SELECT pg_terminate_backend(a.pid) FROM node JOIN pg_stat_activity a ON a.pid = node.pid
-AND a.backend_start = node.began WHERE node.id = $1 AND {_OWN} AND a.pid <> pg_backend_pid()"""  # noqa: S608 - our own text
-_TAKE_NEXT = f"""UPDATE node SET epoch = epoch + 1, pid = a.pid, began = a.backend_start FROM pg_stat_activity a
-WHERE node.id = $1 AND {_OWN} AND a.pid = pg_backend_pid() RETURNING epoch, commits"""  # noqa: S608 - our own text
 _MOST_OWN = 1_000  # connections that are remembered
 
 
@@ -100,13 +89,13 @@ class PostgresFrontier(SqlFrontier):
                 if mark:
                     _compare(place, mark, db.execute("SELECT id FROM frontier").get)
                 holder.refuse_held(place, db.session)
-                self._own = deque([db.execute(_SELF).get], _MOST_OWN)
-                self._epoch, self._commits = db.execute(_TAKE, (NODE,)).get
+                self._own = deque([holder.itself(db.session)], _MOST_OWN)
+                self._epoch, self._commits = holder.take(place, db.session)
             self._db, self._vacuum = db, Vacuum(place)
             self._begun: _Begun | None = None  # by a sink; the next transaction goes on with it
             settings = {**SESSION, "search_path": f'"{place.schema}"'}
             self.shared: ServerTransaction = ServerTransaction(
-                self._begin_shared, self._roll_back_shared, lambda: db.execute(_SELF).get, settings
+                self._begin_shared, self._roll_back_shared, lambda: holder.itself(db.session), settings
             )
             super().__init__(db, str(place), now=now, bounds=bounds)
         except BaseException:
@@ -217,10 +206,8 @@ class PostgresFrontier(SqlFrontier):
     def _take_over(self) -> None:
         """Another epoch. The last connection is ended at the server, and its transaction is waited for. FrontierRefused
         where the last one was not of this process."""
-        self._own.append(self._db.execute(_SELF).get)
-        own = [NODE, *map(Array, ("bigint", "text"), zip(*self._own, strict=True))]
-        self._db.raw(_END_LAST, own)
-        taken = self._db.raw(_TAKE_NEXT, own).fetchone()
+        self._own.append(holder.itself(self._db.session))
+        taken = holder.take_next(self._db.session, self._own)
         if taken is None:
             commits = self._db.execute("SELECT commits FROM node WHERE id = ?", (NODE,)).get
             if commits is None or commits < self._commits:
@@ -282,6 +269,8 @@ class PostgresFrontier(SqlFrontier):
         self.shared.give_up()
         self._finish()
         self._vacuum.close()
+        with suppress(psycopg.Error):
+            holder.give_up(self._db.session, self._epoch)
         with suppress(psycopg.Error):
             self._db.session.close()
 

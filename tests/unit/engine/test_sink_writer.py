@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -367,3 +368,77 @@ def test_a_run_that_tombstones_nothing_compares_nothing_and_notes_no_parents() -
     adapted = Target(Notes(), "shop", "acme", sweeps=False).adapted(outcome)
     assert adapted == msgspec.structs.replace(outcome, sweeps=[], comparisons=[], parents=[], orphans=[])
     assert Target(None, "shop", "acme", sweeps=False).adapted(Complete(sweeps=[("pages", "")])) == Complete()
+
+
+class Clock:
+    """Of this process, in seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@dataclass(eq=False)
+class Slow(Notes):
+    """Takes some seconds for each write, also for one that fails."""
+
+    clock: Clock | None = None
+    seconds: float = 0.0
+    tries: int = 0
+
+    def write(self, deliveries: list[Delivery], now: float, mark: Mark | None = None) -> dict[tuple[int, str], Totals]:
+        assert self.clock
+        self.clock.now += self.seconds
+        self.tries += 1
+        return super().write(deliveries, now, mark)
+
+
+def test_a_sink_that_fails_slowly_leaves_most_of_the_time_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All imports wait while it is tried: at most a fifth of the time, however long a try takes."""
+    clock = Clock(monkeypatch)
+    slow = Slow("no answer", clock=clock, seconds=10.0)
+    out = writer(slow=slow, good=Notes())
+    began = clock.now
+    out.deliver([done(1, 1), done(2, 2)], 0.0, clock.now)
+    while clock.now < began + 1_000:
+        clock.now += 1.0
+        out.deliver([], 0.0, clock.now)
+    assert slow.tries * slow.seconds <= (clock.now - began) / 5 + slow.seconds
+    assert slow.tries > 15
+
+
+def test_one_commit_waits_for_one_slow_sink_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    sinks = {f"sink{number}": Slow("no answer", clock=clock, seconds=10.0) for number in range(3)}
+    out = writer(**sinks, good=Notes())
+    for number in range(3):
+        out.deliver([done(number, number + 1)], 0.0, clock.now)
+    clock.now += 1_000  # all of them are due
+    before = clock.now
+    assert numbers(out.deliver([done(9, 4)], 0.0, clock.now).group) == [9]
+    assert clock.now == before + 10
+    for sink in sinks.values():
+        sink.error = None
+    returned: list[int] = []
+    for _ in range(20):
+        clock.now += 50.0
+        returned += numbers(out.deliver([], 0.0, clock.now).group)
+    assert sorted(returned) == [0, 1, 2]
+    assert out.stuck() == {}
+
+
+def test_what_waits_for_a_sink_is_not_written_again_with_a_commit_that_was_undone() -> None:
+    """It is written when the sink is tried again, and would be written twice."""
+
+    class Joined(Notes):
+        joined, undone = True, False
+
+    sink = Joined()
+    out = writer(one=sink)
+    out.deliver([done(1, 1)], 0.0, 0.0)
+    sink.undone = True
+    assert out.undone() == {sink}
+    sink.error = "is locked"
+    out.deliver([done(2, 1)], 0.0, 0.0)
+    assert out.stuck()
+    assert out.undone() == set()
