@@ -27,6 +27,8 @@ from crawlerd.core.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from crawlerd.operations.problem import ProblemCode
+
 
 class ExitCode(IntEnum):
     """All exit codes of all commands."""
@@ -41,27 +43,6 @@ class ExitCode(IntEnum):
     CONFIGURATION = 78  # EX_CONFIG
     INTERRUPTED = 130  # as shells report a SIGINT
     READER_GONE = 141  # as shells report a SIGPIPE
-
-
-# The HTTP status with which the API answers in the same case.
-STATUS = {
-    ExitCode.FAILED: 409,
-    ExitCode.USAGE: 400,
-    ExitCode.UNAVAILABLE: 503,
-    ExitCode.DISK: 507,
-    ExitCode.LOCKED: 409,
-    ExitCode.CONFIGURATION: 422,
-    ExitCode.READER_GONE: 503,
-}
-TITLES = {
-    400: "Bad Request",
-    404: "Not Found",
-    409: "Conflict",
-    422: "Unprocessable Content",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    507: "Insufficient Storage",
-}
 
 
 def _say_why(line: str) -> None:
@@ -107,42 +88,47 @@ def fail(message: object, code: ExitCode, tell: Callable[[str], None] = _say_why
     raise typer.Exit(code)
 
 
-def tell_problem(message: object, code: int, status: int | None = None) -> None:
+def tell_problem(message: object, exit_code: int, *, fault: bool = False) -> None:
     """Prints an error as one line of JSON on stdout, in the API's format. Does nothing without --json, or if a result
     was printed already.
 
-    status: the HTTP status; None for the one that fits the error and the exit code.
+    fault: it is one of crawlerd itself.
     """
     if not modes.machine or modes.printed:
         return
     import msgspec
 
-    from crawlerd.operations.problem import CommandProblem
+    from crawlerd.operations.problem import CommandProblem, ProblemCode, problem
 
-    status, title = (status, TITLES[status]) if status else _status(message, code)
+    code = ProblemCode.INTERNAL if fault else _code(message, exit_code)
     lines = str(message).split("\n")
     found = CommandProblem(
-        status=status,
-        title=title,
-        detail=str(message),
-        exit_code=int(code),
+        **msgspec.structs.asdict(problem(code, str(message))),
+        exit_code=int(exit_code),
         problems=lines if len(lines) > 1 or isinstance(message, ConfigurationError) else [],
     )
     modes.printed = True
     say_json(msgspec.json.encode(found), error=modes.records)
 
 
-def _status(message: object, code: int) -> tuple[int, str]:
-    """The HTTP status that fits an error, and its title."""
-    from crawlerd.operations.problem import DaemonRefused, Refused, Unknown
+def _code(message: object, exit_code: int) -> ProblemCode:
+    """The code with which the API answers in the same case."""
+    from crawlerd.operations.problem import DaemonRefused, ProblemCode, Refused, Unknown
 
     match message:
         case DaemonRefused():
-            return message.problem.status, message.problem.title
+            return message.problem.code
         case Unknown():
-            status = 404
+            return ProblemCode.NOT_FOUND
         case Refused():
-            status = 400
-        case _:
-            status = STATUS.get(ExitCode(code), 500)
-    return status, TITLES[status]
+            return ProblemCode.INVALID
+    codes = {
+        ExitCode.FAILED: ProblemCode.FAILED,
+        ExitCode.USAGE: ProblemCode.INVALID,
+        ExitCode.UNAVAILABLE: ProblemCode.UNAVAILABLE,
+        ExitCode.DISK: ProblemCode.DISK,
+        ExitCode.LOCKED: ProblemCode.LOCKED,
+        ExitCode.CONFIGURATION: ProblemCode.CONFIGURATION,
+        ExitCode.READER_GONE: ProblemCode.READER_GONE,
+    }
+    return codes.get(ExitCode(exit_code), ProblemCode.INTERNAL)

@@ -93,7 +93,7 @@ def run_command(arguments: list[str]) -> int:
         tell_problem("aborted", ExitCode.FAILED)
         return ExitCode.FAILED
     except Exception as error:
-        tell_problem(f"{type(error).__name__}: {error}", ExitCode.FAILED, status=500)
+        tell_problem(f"{type(error).__name__}: {error}", ExitCode.FAILED, fault=True)
         raise
 
 

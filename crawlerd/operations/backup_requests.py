@@ -13,7 +13,7 @@ import msgspec
 
 from crawlerd.frontier.reports import Act
 from crawlerd.operations.backing_up import MadeBackup
-from crawlerd.operations.problem import Changed, Problem, Refused
+from crawlerd.operations.problem import Problem, Refused, UnderWay
 
 if TYPE_CHECKING:
     from crawlerd.engine.engine import Engine
@@ -53,7 +53,7 @@ class BackupProgress(msgspec.Struct, kw_only=True):
 
 
 def begun(engine: Engine, request: BackupRequest, by: str, now: float) -> BackupProgress:
-    """Starts a backup. Raises Refused for an invalid path, and Changed while another backup is under way.
+    """Starts a backup. Raises Refused for an invalid path, and UnderWay while another backup is under way.
 
     now: Unix seconds.
     """
@@ -73,7 +73,7 @@ def begun(engine: Engine, request: BackupRequest, by: str, now: float) -> Backup
             told.ended_at = time.time()
 
     if not engine.backups.begin(told, work):
-        raise Changed("another backup is under way: wait for its end, then try again")
+        raise UnderWay("another backup is under way: wait for its end, then try again")
     engine.runs.with_frontier(lambda frontier: frontier.note_act(Act(now, by, "backup", request.path, "", 1)))
     return told
 

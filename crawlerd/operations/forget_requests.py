@@ -9,7 +9,7 @@ import msgspec
 from crawlerd.core.erasure import Erasure, ErasureScope
 from crawlerd.engine.forgetting import MOST_BYTES, Forgettor
 from crawlerd.frontier.reports import Act
-from crawlerd.operations.problem import Changed, Refused, Unknown
+from crawlerd.operations.problem import Refused, UnderWay, Unknown
 from crawlerd.sinks import count_meant, erase_in_files
 
 if TYPE_CHECKING:
@@ -170,11 +170,11 @@ def forgettor(settings: Settings, request: ForgetRequest, by: str, now: float, m
 
 
 def begun(engine: Engine, body: bytes, by: str, now: float) -> Forgot | None:
-    """Starts forgetting in a daemon, which answers before it is finished. Raises Changed while it is forgetting
+    """Starts forgetting in a daemon, which answers before it is finished. Raises UnderWay while it is forgetting
     something else."""
     request = msgspec.json.decode(body, type=ForgetRequest)
     if not engine.forgetting.begin(forgettor(engine.settings, request, by, now, MOST_BYTES)):
-        raise Changed("something else is being forgotten: wait for its end, then try again")
+        raise UnderWay("something else is being forgotten: wait for its end, then try again")
     return engine.forgetting.progress()
 
 

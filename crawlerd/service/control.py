@@ -18,7 +18,7 @@ import msgspec
 
 from crawlerd.core.errors import DaemonUnavailable, FrontierError
 from crawlerd.frontier.lock import lock_holder
-from crawlerd.operations.problem import DaemonRefused, Problem, Unknown
+from crawlerd.operations.problem import DaemonRefused, Problem, ProblemCode, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,6 @@ ANSWER_SECONDS = 10.0  # how long a command waits for the daemon's answer
 RETRY_SECONDS = 5.0  # how long a command waits for another daemon if the first has ended during its request
 BROKEN = "the daemon ended before it answered, and is not running; `crawlerd audit` and `runs` show whether it was done"
 NO_ANSWER = "the daemon does not answer: it hangs, or the machine is overloaded; see its log, and restart it"
-NOT_IN_TIME = 504  # the status if the daemon's own threads do not answer
 ROOT = "/api/v1/"
 OWN, OF_GROUP = 0o600, 0o660  # permissions of the socket: whoever may open it may retry dead letters
 
@@ -142,9 +141,9 @@ def _answer(daemon: Asked, method: str, path: str, answer: type[T], body: object
         problem = msgspec.json.decode(found, type=Problem)
     except msgspec.DecodeError:
         raise FrontierError("the daemon's answer cannot be read: the daemon has another version; restart it") from None
-    if problem.status == 404:
+    if problem.code is ProblemCode.NOT_FOUND:
         raise Unknown(problem.detail)
-    raise DaemonUnavailable(problem.detail) if problem.status == NOT_IN_TIME else DaemonRefused(problem)
+    raise DaemonUnavailable(problem.detail) if problem.code is ProblemCode.NO_ANSWER else DaemonRefused(problem)
 
 
 def ask_trouble(state_dir: Path, configured: Path | None = None) -> str | None:

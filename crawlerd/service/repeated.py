@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from crawlerd.core.errors import CrawlerdError
-from crawlerd.operations.problem import Refused
+from crawlerd.operations.problem import Refused, UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +19,6 @@ PATIENCE_SECONDS = 8.0  # how long a repeated request waits for the first one; l
 
 class Mismatch(CrawlerdError):
     """The key was used for another request."""
-
-
-class UnderWay(CrawlerdError):
-    """The first request with this key is still under way."""
 
 
 class Repeatable(NamedTuple):

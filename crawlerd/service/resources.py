@@ -33,14 +33,15 @@ from crawlerd.operations import (
 )
 from crawlerd.operations.notify_trial import NotifyTrials
 from crawlerd.operations.pause_requests import check
-from crawlerd.operations.problem import Changed, Problem, Refused, Unknown
+from crawlerd.operations.problem import Changed, ProblemCode, Refused, UnderWay, Unknown
+from crawlerd.operations.problem import problem as problem_of
 from crawlerd.operations.reloading import reload
 from crawlerd.service import remote_reader
-from crawlerd.service.control import NOT_IN_TIME, ROOT
+from crawlerd.service.control import ROOT
 from crawlerd.service.parameters import Parameters, is_number
 from crawlerd.service.readable import ConfiguredNames, NoSuchResource, Readable
 from crawlerd.service.remote_reader import READER
-from crawlerd.service.repeated import Mismatch, UnderWay, repeatable
+from crawlerd.service.repeated import Mismatch, repeatable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,38 +111,38 @@ def answer(
         status = 202 if method == "POST" and words[0] in LONG else 200
         with nullcontext() if again is None else keys.one_at_a_time(again.key):
             return Answer(status, resources.kept() or resources.done(method, words), resources.tag)
-    except OtherState as error:
-        return problem(412, "Precondition Failed", str(error))
-    except Mismatch as error:
-        return problem(422, "Unprocessable Content", str(error))
-    except UnderWay as error:
-        return problem(409, "Conflict", str(error))
-    except (Unknown, NoSuchResource) as error:
-        return problem(404, "Not Found", str(error))
-    except (Refused, msgspec.DecodeError, ValueError) as error:
-        return problem(400, "Bad Request", str(error))
-    except (ImportPaused, Changed, RunUnderWay, run_requests.OtherRun) as error:
-        return problem(409, "Conflict", str(error))
+    except _NAMED as error:
+        return problem(next(code for kinds, code in _CODES if isinstance(error, kinds)), str(error))
     except TimeoutError:
-        return problem(
-            NOT_IN_TIME, "Gateway Timeout", "the daemon's dispatcher does not answer; see its log, and restart it"
-        )
+        return problem(ProblemCode.NO_ANSWER, "the daemon's dispatcher does not answer; see its log, and restart it")
     except CrawlerdError as error:
-        return problem(503, "Service Unavailable", str(error))
+        return problem(ProblemCode.UNAVAILABLE, str(error))
     except Exception as error:
         log.exception("cannot answer %s %s", method, path)
-        return problem(500, "Internal Server Error", f"{type(error).__name__}: {error}; the daemon's log says more")
+        return problem(ProblemCode.INTERNAL, f"{type(error).__name__}: {error}; the daemon's log says more")
     finally:
         if reader:
             reader.close()
 
 
-def problem(status: int, title: str, detail: str) -> Answer:
-    return Answer(status, msgspec.json.encode(Problem(status, title, detail)))
+def problem(code: ProblemCode, detail: str) -> Answer:
+    return Answer(code.status, msgspec.json.encode(problem_of(code, detail)))
 
 
 class OtherState(CrawlerdError):
     """The resource is no longer in the state that was to be changed."""
+
+
+_CODES: tuple[tuple[tuple[type[Exception], ...], ProblemCode], ...] = (
+    ((OtherState,), ProblemCode.PRECONDITION_FAILED),
+    ((Mismatch,), ProblemCode.KEY_REUSED),
+    ((UnderWay, RunUnderWay, run_requests.OtherRun), ProblemCode.UNDER_WAY),
+    ((Unknown, NoSuchResource), ProblemCode.NOT_FOUND),
+    ((ImportPaused,), ProblemCode.PAUSED),
+    ((Changed,), ProblemCode.CHANGED),
+    ((Refused, msgspec.DecodeError, ValueError), ProblemCode.INVALID),
+)
+_NAMED = tuple(kind for kinds, _ in _CODES for kind in kinds)
 
 
 def tag_of(points: sync_points.SyncPoints) -> str:

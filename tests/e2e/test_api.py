@@ -133,6 +133,13 @@ def test_resources_of_their_own(here: Installation) -> None:
     late = requests.put(put, json=change, headers={"If-Match": tag}, timeout=20)
     assert (late.status_code, late.json()["status"]) == (412, 412)
     assert get("imports/stores/syncpoints")["sync_points"]["stores"] == "3".zfill(20)
+    # what is refused says which kind of refusal it is
+    pause = {"kind": "import", "names": ["stores"], "reason": "test"}
+    assert requests.post(f"{base}/pauses", json=pause, timeout=20).status_code == 200
+    assert requests.post(f"{base}/imports/stores/run", json={}, timeout=20).json()["code"] == "paused"
+    assert requests.delete(f"{base}/pauses/import/stores", json={}, timeout=20).status_code == 200
+    assert late.json()["code"] == "precondition_failed"
+    assert requests.put(f"{base}/status", json={}, timeout=20).json()["code"] in {"not_found", "method_not_allowed"}
     # a backup
     target = here.folder / "backup"
     assert requests.post(f"{base}/backup", json={"path": "backup"}, timeout=20).status_code == 400

@@ -11,6 +11,7 @@ from support.rest_api import Answer, RestApi
 from support.shops import shop
 
 from crawlerd.cli.main import run_command
+from crawlerd.operations.problem import ProblemCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,28 +115,29 @@ def test_every_command_prints_what_its_schema_says(here: Installation, ask: Asks
 
 
 ERRORS = [
-    ("dead show 9999", 1, 404),
-    ("run show 9999", 1, 404),
-    ("accounts show nobody", 1, 404),
-    ("why nobody", 1, 404),
-    ("dead list --import nobody", 1, 404),
-    ("import nobody", 2, 400),
-    ("import orders --no-wait", 69, 503),
-    ("reload", 69, 503),
-    ("run cancel 1 --reason enough", 1, 400),
-    ("resume import orders", 1, 404),
-    ("dead drop --all", 2, 400),
-    ("runs --state tired", 2, 400),
-    ("frontier restore nothing.db", 1, 409),
-    ("-c nothing.toml status", 78, 422),
-    ("streams nothing", 2, 400),
+    ("dead show 9999", 1, "not_found"),
+    ("run show 9999", 1, "not_found"),
+    ("accounts show nobody", 1, "not_found"),
+    ("why nobody", 1, "not_found"),
+    ("dead list --import nobody", 1, "not_found"),
+    ("import nobody", 2, "invalid"),
+    ("import orders --no-wait", 69, "unavailable"),
+    ("reload", 69, "unavailable"),
+    ("run cancel 1 --reason enough", 1, "invalid"),
+    ("resume import orders", 1, "not_found"),
+    ("dead drop --all", 2, "invalid"),
+    ("runs --state tired", 2, "invalid"),
+    ("frontier restore nothing.db", 1, "failed"),
+    ("-c nothing.toml status", 78, "configuration"),
+    ("streams nothing", 2, "invalid"),
 ]
 
 
 def test_an_error_is_a_problem(ask: Asks) -> None:
-    for text, code, status in ERRORS:
-        found = ask(text, code)
-        assert (text, found["status"], found["exit_code"]) == (text, status, code)
+    for text, exit_code, code in ERRORS:
+        found = ask(text, exit_code)
+        assert (text, found["code"], found["exit_code"]) == (text, code, exit_code)
+        assert found["status"] == ProblemCode[code.upper()].status
         assert found["type"] == "about:blank"
         assert found["detail"]
 

@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 import pytest
 from support.other_user import as_nobody, needs_root
 
+from crawlerd.operations.problem import ProblemCode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,9 +36,15 @@ class Answer(NamedTuple):
     headers: http.client.HTTPMessage
     text: str
 
+    @property
+    def code(self) -> str:
+        """Of the problem; "" if it is none."""
+        is_problem = self.headers.get_content_type() == "application/problem+json"
+        return str(json.loads(self.text)["code"]) if is_problem and self.text else ""
+
 
 class Site:
-    """The daemon's, over TCP."""
+    """The daemon's, over TCP. An error that is a problem has a code of its status."""
 
     def __init__(self, daemon: Running) -> None:
         self.port = int(daemon.says(r"http://\S+:(\d+)/metrics")[1])
@@ -52,6 +60,8 @@ class Site:
         answer = connection.getresponse()
         found = Answer(answer.status, answer.headers, answer.read().decode())
         connection.close()
+        if found.code:
+            assert ProblemCode[found.code.upper()].status == json.loads(found.text)["status"] == found.status
         return found
 
     def log_in(self, token: str, **headers: str) -> Answer:
@@ -90,8 +100,8 @@ def test_the_daemons_own_user_needs_no_token_on_loopback(here: Installation) -> 
     assert len(audited(here)) == 1
     for header in ("X_Forwarded_For", "Forwarded", "Via", "X_Real_IP"):  # it may come from anywhere
         assert site.ask("GET", "/api/v1/status", **{header: "127.0.0.1"}).status == 401
-    assert site.ask("POST", "/api/v1/pauses", PAUSE, Sec_Fetch_Site="cross-site").status == 403
-    assert site.ask("GET", "/api/v1/status", Host="evil.example").status == 421
+    assert site.ask("POST", "/api/v1/pauses", PAUSE, Sec_Fetch_Site="cross-site").code == "foreign_site"
+    assert site.ask("GET", "/api/v1/status", Host="evil.example").code == "wrong_host"
 
 
 @needs_root
@@ -118,7 +128,7 @@ def test_tokens(here: Installation) -> None:
     assert site.ask("GET", "/api/v1/status", **bearer(READ)).status == 200
     refused = site.ask("POST", "/api/v1/pauses", PAUSE, **bearer(READ))
     assert (refused.status, json.loads(refused.text)["title"]) == (403, "Forbidden")
-    assert site.ask("POST", "/api/v1/reader/dead_letters", {}, **bearer(READ)).status == 403
+    assert site.ask("POST", "/api/v1/reader/dead_letters", {}, **bearer(READ)).code == "read_only"
     assert site.ask("POST", "/api/v1/pauses", PAUSE, **bearer(ADMIN)).status == 200
     assert audited(here) == ["admin token, 127.0.0.1"]
     form = site.ask("POST", "/api/v1/pauses", "kind=source", **bearer(ADMIN))

@@ -29,6 +29,7 @@ from crawlerd.core.metric_labels import (
 )
 from crawlerd.core.pauses import Pausable
 from crawlerd.core.reasons import Reason
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service.metric_families import DEPRECATED, FAMILIES
 from crawlerd.source import Source
 from crawlerd.sources import registry
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 load = partial(load_with, registry=registry)
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference.md").read_text()
+API = (Path(__file__).parents[2] / "docs/api.md").read_text()
 
 
 def commands(command: object, name: str) -> Iterator[str]:
@@ -63,6 +65,11 @@ def test_every_command_is_documented() -> None:
 def test_every_exit_code_is_documented() -> None:
     rows = [int(code) for code in re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)]
     assert rows == list(ExitCode)
+
+
+def test_every_code_of_a_problem_is_documented_with_its_status() -> None:
+    documented = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", API, re.MULTILINE)
+    assert sorted(documented) == sorted((str(code.status), code.value) for code in ProblemCode)
 
 
 def test_every_reason_is_documented_in_its_order() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http
 from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.responses import Response
 
 from crawlerd.core.redaction import cut, printable
-from crawlerd.operations.problem import Problem
+from crawlerd.operations.problem import ProblemCode, problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,16 +28,14 @@ SAFE_HEADERS = (
 )
 
 
-def problem_body(status: int, title: str, detail: str) -> bytes:
-    return msgspec.json.encode(Problem(status, title, cut(printable(detail), LONGEST_DETAIL)))
+def problem_body(code: ProblemCode, detail: str) -> bytes:
+    return msgspec.json.encode(problem(code, cut(printable(detail), LONGEST_DETAIL)))
 
 
-def problem_answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem_answer(code: ProblemCode, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """An answer about a problem.
 
-    status: of HTTP.
     detail: what is wrong, and what to do.
     headers: further headers.
     """
-    body = problem_body(status, http.HTTPStatus(status).phrase, detail)
-    return Response(body, status, headers, PROBLEM)
+    return Response(problem_body(code, detail), code.status, headers, PROBLEM)

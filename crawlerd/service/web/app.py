@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from crawlerd.core.errors import CrawlerdError
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service import page
 from crawlerd.service.control import ROOT
 from crawlerd.service.health import health, readiness
@@ -80,16 +81,20 @@ class _Known:
         if path in FOR_MONITORING:
             if self._callers.may_read_metrics(request, self._listener):
                 return None
-            return problem_answer(401, "metrics need the metrics token of the daemon", CHALLENGE)
+            return problem_answer(
+                ProblemCode.UNAUTHENTICATED, "metrics need the metrics token of the daemon", CHALLENGE
+            )
         caller = await self._callers.of(request, self._listener)
         request.state.caller = caller
         if caller.role != "nobody":
             return None
         if not self._callers.need_tokens:
-            return problem_answer(401, _strangers_text(caller.name))
+            return problem_answer(ProblemCode.UNAUTHENTICATED, _strangers_text(caller.name))
         if bearer(request) is None and "text/html" in request.headers.get("accept", "") and not path.startswith(ROOT):
             return to_login(request)
-        return problem_answer(401, "this needs the admin token or the read token of the daemon", CHALLENGE)
+        return problem_answer(
+            ProblemCode.UNAUTHENTICATED, "this needs the admin token or the read token of the daemon", CHALLENGE
+        )
 
 
 def _strangers_text(name: str) -> str:
@@ -143,7 +148,9 @@ def _events(context: PageContext) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         kinds = [each for each in request.query_params.get("kinds", "").split(",") if each]
         if wrong := sorted(set(kinds) - set(get_args(Kind))):
-            return problem_answer(400, f"kinds: {wrong[0]} is not a kind; use {', '.join(get_args(Kind))}")
+            return problem_answer(
+                ProblemCode.INVALID, f"kinds: {wrong[0]} is not a kind; use {', '.join(get_args(Kind))}"
+            )
         return context.stream(request, context.happenings.messages(request.headers.get("last-event-id"), kinds))
 
     return answer
@@ -173,14 +180,15 @@ class _Api:
 
 async def _too_many(request: Request, error: Exception) -> Response:
     text = "too many wrong tokens came from your address; try again in a minute"
-    return problem_answer(429, text, {"Retry-After": str(int(FAILURE_SECONDS))})
+    return problem_answer(ProblemCode.TOO_MANY_FAILURES, text, {"Retry-After": str(int(FAILURE_SECONDS))})
 
 
 async def _fault(request: Request, error: Exception) -> Response:
     """A fault in crawlerd; the guard logs it."""
-    return problem_answer(500, f"{type(error).__name__}; the daemon's log says more")
+    return problem_answer(ProblemCode.INTERNAL, f"{type(error).__name__}; the daemon's log says more")
 
 
 async def _problem(request: Request, error: Exception) -> Response:
     detail = f"there is no {request.method} {request.url.path[:200]}; try /, /metrics, /healthz, /readyz or {ROOT}"
-    return problem_answer(error.status_code if isinstance(error, HTTPException) else 404, detail)
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return problem_answer(ProblemCode.of_status(status), detail)

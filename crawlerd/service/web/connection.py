@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service.web.answering import SAFE_HEADERS, problem_body
 
 if TYPE_CHECKING:
@@ -152,8 +153,7 @@ class Connection(H11Protocol):
         error = sys.exception()
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            title = http.HTTPStatus(status).phrase
-            body = problem_body(status, title, str(error or msg))
+            body = problem_body(ProblemCode.of_status(status), str(error or msg))
             headers = [
                 *SAFE_HEADERS,
                 ("referrer-policy", "no-referrer"),
@@ -162,7 +162,7 @@ class Connection(H11Protocol):
             ]
             headers.append(("content-length", str(len(body))))
             for event in (
-                h11.Response(status_code=status, headers=headers, reason=title.encode()),
+                h11.Response(status_code=status, headers=headers, reason=http.HTTPStatus(status).phrase.encode()),
                 h11.Data(data=body),
                 h11.EndOfMessage(),
             ):

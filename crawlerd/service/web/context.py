@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawlerd.frontier import open_reader
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service import resources
 from crawlerd.service.resources import Answer, problem
 from crawlerd.service.web.callers import Caller
@@ -79,7 +80,9 @@ class PageContext:
         """
         caller = request if isinstance(request, Caller) else self.caller(request)
         if method not in READING and caller.role != "admin":
-            return problem(403, "Forbidden", f"{caller.name} may look, but not change anything; the admin token may")
+            return problem(
+                ProblemCode.READ_ONLY, f"{caller.name} may look, but not change anything; the admin token may"
+            )
         return resources.answer(
             self.engine,
             self.notifier,

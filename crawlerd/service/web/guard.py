@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 
 from crawlerd.core.redaction import printable
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service.hosts import is_known
 from crawlerd.service.web.answering import SAFE_HEADERS, problem_answer
 from crawlerd.service.web.callers import FOR_MONITORING
@@ -64,7 +65,9 @@ class Guard:
         counted = own_path(scope) not in UNCOUNTED
         if counted and self._under_way >= REQUESTS:
             busy = problem_answer(
-                503, f"{REQUESTS} requests are under way; ask again in a second", {"Retry-After": "1"}
+                ProblemCode.TOO_MANY_REQUESTS,
+                f"{REQUESTS} requests are under way; ask again in a second",
+                {"Retry-After": "1"},
             )
             await busy(scope, receive, answered.send)
             return
@@ -76,7 +79,7 @@ class Guard:
             log.exception("cannot answer %s %s", scope["method"], scope["path"][:200])
             if not answered.is_begun:
                 text = f"{type(error).__name__}; the daemon's log says more"
-                await problem_answer(500, text)(scope, receive, answered.send)
+                await problem_answer(ProblemCode.INTERNAL, text)(scope, receive, answered.send)
         finally:
             if answered.at_stream is not None:
                 self._release()
@@ -87,23 +90,31 @@ class Guard:
     def _refusal(self, request: HTTPConnection, body: bytes | bool) -> Response | None:
         headers, listener = request.headers, self._listener
         if not is_known(headers.getlist("host"), listener.names, remote=listener.is_remote):
-            return problem_answer(421, "this daemon is not known by the host name of your request; see allowed_hosts")
+            return problem_answer(
+                ProblemCode.WRONG_HOST, "this daemon is not known by the host name of your request; see allowed_hosts"
+            )
         if not listener.is_open and own_path(request.scope) not in FOR_MONITORING:
-            return problem_answer(404, f"without daemon.admin_token, there are only {', '.join(FOR_MONITORING)}")
+            return problem_answer(
+                ProblemCode.NOT_FOUND, f"without daemon.admin_token, there are only {', '.join(FOR_MONITORING)}"
+            )
         if len(request.scope["raw_path"]) + len(request.scope["query_string"]) > TARGET_BYTES:
-            return problem_answer(414, f"the path and query may have {TARGET_BYTES} bytes at most")
+            return problem_answer(ProblemCode.URL_TOO_LONG, f"the path and query may have {TARGET_BYTES} bytes at most")
         if len(headers.raw) > HEADERS:
-            return problem_answer(431, f"a request may have {HEADERS} headers at most")
+            return problem_answer(ProblemCode.HEADERS_TOO_LARGE, f"a request may have {HEADERS} headers at most")
         if request.scope["method"] not in METHODS:
-            return problem_answer(501, f"there is no method {request.scope['method'][:50]}")
+            return problem_answer(ProblemCode.UNKNOWN_METHOD, f"there is no method {request.scope['method'][:50]}")
         if sum(len(name) + len(value) + 4 for name, value in headers.raw) > HEADER_BYTES:
-            return problem_answer(431, f"the headers of a request may have {HEADER_BYTES} bytes at most")
+            return problem_answer(
+                ProblemCode.HEADERS_TOO_LARGE, f"the headers of a request may have {HEADER_BYTES} bytes at most"
+            )
         if isinstance(body, bool):
-            return problem_answer(413, "the body of a request may have 1 MiB at most")
+            return problem_answer(ProblemCode.BODY_TOO_LARGE, "the body of a request may have 1 MiB at most")
         if len(headers.getlist("idempotency-key")) > 1:
-            return problem_answer(400, "a request may have only one Idempotency-Key")
+            return problem_answer(ProblemCode.INVALID, "a request may have only one Idempotency-Key")
         if request.scope["method"] not in READING and not _is_own(headers, is_private=listener.is_private):
-            return problem_answer(403, "this request comes from another web site; send it from the page, or as JSON")
+            return problem_answer(
+                ProblemCode.FOREIGN_SITE, "this request comes from another web site; send it from the page, or as JSON"
+            )
         return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service.web.answering import problem_answer
 from crawlerd.service.web.connection import STREAMS, bounded_by_files
 
@@ -45,7 +46,11 @@ class Streams:
         messages: each with the empty line at its end.
         """
         if self._open >= self._most:
-            return problem_answer(503, f"{self._most} event streams are open, which is the limit", {"Retry-After": "5"})
+            return problem_answer(
+                ProblemCode.TOO_MANY_STREAMS,
+                f"{self._most} event streams are open, which is the limit",
+                {"Retry-After": "5"},
+            )
         request.state.connection.becomes_a_stream()
         return StreamingResponse(self._counted(messages), media_type=EVENT_STREAM)
 
