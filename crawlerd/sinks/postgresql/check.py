@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from crawlerd.core.erasure import Erasure
 
-CONNECT_SECONDS = 5
 
 # For each stream whose tables were counted from their first row on: the number of existing records, and the sum of what
 # runs have added.
@@ -97,10 +96,8 @@ def objects(url: str, schema: str, source: str, stream: str, account: str) -> It
 @contextmanager
 def _reading(place: Place) -> Iterator[Callable[..., Any] | None]:
     """A consistent view of a sink; None if there is none yet."""
-    facts = place.facts()
-    missing: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "client_encoding": "UTF8", "gssencmode": "disable"}
+    options = place.options() | {"target_session_attrs": "any"}
     try:
-        options = {key: value for key, value in missing.items() if key not in facts}
         with closing(psycopg.connect(place.url, **options)) as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             connection.execute("SELECT set_config('search_path', %s, true)", (f'"{place.schema}"',))

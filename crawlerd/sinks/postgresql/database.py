@@ -8,36 +8,29 @@ was written. The same deliveries are written again, which changes nothing that e
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format, TransactionStatus
 
+from crawlerd.postgres import LONG_SECONDS, Session, set_up
 from crawlerd.sink import SinkError, SinkReplaced, SinkState
 from crawlerd.sinks.postgresql import relations
 from crawlerd.sinks.postgresql.failures import ANOTHER, FENCED, Place, failure
 from crawlerd.sinks.postgresql.statements import PINS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from psycopg.abc import Params
 
     from crawlerd.sink import Mark, SharedTransaction
 
-R = TypeVar("R")
-
-logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it logs what it also raises as errors
-
-OLDEST = 14_00_00  # oldest supported version of servers
-CONNECT_SECONDS = 3
 # within which the server must handle what a transaction sends; a frozen one would otherwise stop all sinks
 ANSWER_SECONDS = 30.0
-LONG_SECONDS = 6 * 3600.0  # the same if one statement may touch all rows of a table
 LOCK_TIMEOUT = "1s"  # short, since other sinks wait meanwhile
 # after an attempt, nothing is tried for this many times as long as it took, so that others get the thread's time
 REST = 4
@@ -52,16 +45,6 @@ _SESSION = {
     "tcp_user_timeout": "10s",
     "TimeZone": "UTC",
     "work_mem": "64MB",  # the objects of one statement stay in memory
-}
-_CONNECTION: Mapping[str, Any] = {
-    "client_encoding": "UTF8",
-    "connect_timeout": CONNECT_SECONDS,
-    "gssencmode": "disable",
-    "keepalives_count": 3,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "target_session_attrs": "read-write",  # if there are several hosts, the one that is not a standby
-    "tcp_user_timeout": 15_000,
 }
 _MARK = """INSERT INTO _crawlerd_frontier VALUES (%s, %s)
 ON CONFLICT (frontier) DO UPDATE SET number = excluded.number"""
@@ -101,13 +84,8 @@ class _LentCursor(psycopg.Cursor[Any]):
         return self._its or super().adapters
 
 
-class Connection(psycopg.Connection[Any]):
-    """patience: seconds after which a server that does not answer is given up."""
-
+class Connection(Session):
     patience = ANSWER_SECONDS
-
-    def wait(self, gen: Generator[Any, Any, R], interval: float = 0.1, timeout: float | None = None) -> R:
-        return super().wait(gen, interval, self.patience if timeout is None else timeout)
 
 
 class Database:
@@ -296,8 +274,7 @@ class Database:
 
     def _connect(self) -> None:
         with self._failures_named():
-            facts = self.place.facts()
-            missing = {key: value for key, value in _CONNECTION.items() if key not in facts}
+            missing = self.place.options()
             connection = Connection.connect(
                 self.place.url, autocommit=True, prepare_threshold=0, cursor_factory=psycopg.Cursor, **missing
             )
@@ -310,17 +287,10 @@ class Database:
         self.generation += 1
 
     def _set_up(self, connection: Connection) -> None:
-        if connection.info.server_version < OLDEST:
-            raise SinkError(f"{self.place} is older than PostgreSQL {OLDEST // 10_000}; upgrade the server")
         connection.adapters.register_dumper(Text, _TextDumper)
         connection.prepared_max = 500
         settings = {**_SESSION, **PINS, "search_path": f'"{self.place.schema}"'}
-        connection.execute(
-            "SELECT set_config(key, value, false) FROM unnest(%s::text[], %s::text[]) AS s(key, value)",
-            (list(settings), list(settings.values())),
-        )
-        if connection.info.parameter_status("server_encoding") != "UTF8":
-            raise SinkError(f"{self.place} does not hold UTF-8; create the database with ENCODING 'UTF8'")
+        set_up(self.place, connection, settings)
         self._make(connection)
         if self._writer:
             self._take_epoch(connection, self._writer)

@@ -184,12 +184,12 @@ def test_a_server_that_crashes_is_waited_for(schema: str) -> None:
 
 
 def test_what_is_not_known_in_time_ends_the_process(schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "patience", 0.3)
     monkeypatch.setattr(frontier, "UNKNOWN_SECONDS", 1.0)
     server = shared()
     with TcpProxy(server.port) as proxy:
         it = PostgresFrontier(Place(server.url(port=proxy.port), schema), now=NOW)
         tasks = started(it)
+        monkeypatch.setattr(Session, "patience", 0.3)
 
         def gone(data: bytes) -> bool:
             if is_commit(data):
