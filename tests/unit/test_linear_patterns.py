@@ -36,18 +36,18 @@ USES: dict[str, Callable[[re.Pattern[str], str], object]] = {
 
 def patterns() -> Iterator[tuple[str, str, str]]:
     """Every pattern that stands in our code: where, what, and how it is used."""
-    for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+    files = {path.relative_to(ROOT): path.read_text() for path in sorted(ROOT.rglob("*.py"))}
+    used = {each for text in files.values() for each in re.findall(r"\b(\w+)\.([a-z]+)\(", text)}
+    for path, code in files.items():
+        for node in ast.walk(ast.parse(code)) if "import re\n" in code else ():
             match node:
                 case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(_, "compile"), [ast.Constant(str(text)), *_])):
-                    for use in sorted(set(re.findall(rf"\b{name}\.([a-z]+)\(", EVERYTHING)) & USES.keys()):
-                        yield f"{where} {use}", text, use
+                    for use in sorted(use for use in USES if (name, use) in used):
+                        yield f"{path}:{node.lineno} {use}", text, use
                 case ast.Call(ast.Attribute(ast.Name("re"), use), [ast.Constant(str(text)), *_]) if use in USES:
-                    yield f"{where} {use}", text, use
+                    yield f"{path}:{node.lineno} {use}", text, use
 
 
-EVERYTHING = "".join(path.read_text() for path in ROOT.rglob("*.py"))
 ALL = {where: (text, use) for where, text, use in patterns()}
 
 
