@@ -8,6 +8,7 @@ import msgspec
 
 from crawlerd.operations.problem import Unknown
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.parameters import is_number
 
 if TYPE_CHECKING:
     from crawlerd.frontier.reports import DeadLetter
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def letter(asked: Asked) -> Shown:
-    wanted = int(asked.words["number"])
-    found = asked.reader.dead_letter(wanted) if asked.reader else None
+    wanted = asked.words["number"]
+    found = asked.reader.dead_letter(int(wanted)) if asked.reader and is_number(wanted) else None
     if found is None:
-        raise Unknown(f"there is no dead letter {wanted}: it was retried or dropped, or never existed")
+        raise Unknown(f"there is no dead letter {wanted[:40]}: it was retried or dropped, or never existed")
     return context_of(found, may_see_payload=asked.may_see_payloads)
 
 
