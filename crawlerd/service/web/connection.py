@@ -32,8 +32,9 @@ def bounded_by_files(most: int) -> int:
 
 
 class Crowd:
-    """The connections of a listener, without streams. At the limit, a new one replaces the oldest, which by then
-    has had enough time for its request. Used on the event loop."""
+    """The connections of a listener, without streams. At the limit, a new one replaces the oldest that is idle: whose
+    request has not arrived, or whose answer is not taken. Only if none is idle, it replaces the oldest of all. Used on
+    the event loop."""
 
     def __init__(self) -> None:
         self._most = bounded_by_files(CONNECTIONS)
@@ -41,7 +42,7 @@ class Crowd:
 
     def enter(self, connection: Connection) -> None:
         while len(self._open) >= self._most:
-            oldest = next(iter(self._open))
+            oldest = next((each for each in self._open if each.is_idle), next(iter(self._open)))
             self.leave(oldest)
             oldest.transport.abort()
         self._open[connection] = None
@@ -99,6 +100,11 @@ class Connection(H11Protocol):
     def is_read(self) -> bool:
         """Whether the whole request has arrived."""
         return self.conn.their_state not in (h11.IDLE, h11.SEND_BODY, h11.ERROR)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the daemon is not at work for it: it waits for the other side."""
+        return not self.is_read or self._stuck is not None
 
     def closes(self) -> None:
         """Notes that the connection will be closed as soon as the other side has taken the answer."""
