@@ -123,6 +123,9 @@ class World:
     def by(self, request: object) -> str:
         return "eva"
 
+    def may_look(self, request: object) -> bool:
+        return True
+
     def may_act(self, request: object) -> bool:
         return self.may
 

@@ -205,8 +205,8 @@ class Pages:
         return self._context.stream(request, self._streams.messages(key, make))
 
     def _nothing(self, request: Request) -> Response:
-        if "text/html" not in request.headers.get("accept", ""):
-            raise HTTPException(404)
+        if "text/html" not in request.headers.get("accept", "") or not self._context.may_look(request):
+            raise HTTPException(404)  # a page would name the machine and the version to strangers
         return self._failed(request, "", Unknown(f"there is no page {request.url.path[:200]}"))
 
     def _live_screen(self, request: Request, path: str) -> tuple[Screen, dict[str, str]] | None:

@@ -285,6 +285,7 @@ def stream(site: Site) -> socket.socket:
     while b"data: one" not in said:
         said += made.recv(4096)
     assert b"content-type: text/event-stream" in said
+    assert b"connection: close" in said.lower()  # it is not counted, and must not be used for further requests
     return made
 
 
@@ -304,6 +305,15 @@ def test_streams_have_a_bound_and_take_nobodys_place(few_streams: int, site: Sit
         opened.pop().close()
         until(lambda: site.streams.open < few_streams)
         held.enter_context(closing(stream(site)))
+
+
+def test_streams_that_begin_at_once_have_the_same_bound(few_streams: int, site: Site) -> None:
+    with ExitStack() as held:
+        asking = [held.enter_context(closing(site.connect())) for _ in range(5 * few_streams)]
+        for each in asking:
+            each.sendall(b"GET /events HTTP/1.0\r\n\r\n")
+        until(lambda: sum(map(is_closed, asking)) == 4 * few_streams)
+        assert site.streams.open == few_streams
 
 
 def test_a_hundred_streams_end_at_once(site: Site) -> None:
