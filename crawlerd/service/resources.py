@@ -16,7 +16,8 @@ from crawlerd.core.pauses import Pausable
 from crawlerd.engine.pausing import ImportPaused
 from crawlerd.frontier import open_reader
 from crawlerd.frontier.acts_contract import Promise
-from crawlerd.frontier.reports import DeadLetter
+from crawlerd.frontier.figure_reports import SlowTask
+from crawlerd.frontier.reports import AttemptReport, DeadLetter
 from crawlerd.frontier.sync_point_contract import RunUnderWay
 from crawlerd.operations import (
     account_trial,
@@ -152,10 +153,16 @@ def tag_of(points: sync_points.SyncPoints) -> str:
 
 
 def without_payloads(found: Any) -> Any:
-    """The same answer, for people who may not see the payloads of dead letters."""
+    """The same answer, for people who may not see the payloads of dead letters, nor what repeats them: the arguments of
+    slow tasks, and the queries of URLs."""
     match found:
         case DeadLetter():
-            return msgspec.structs.replace(found, payload=HIDDEN)
+            return msgspec.structs.replace(found, payload=HIDDEN, history=without_payloads(found.history))
+        case AttemptReport():
+            path, mark, _ = found.url.partition("?")
+            return msgspec.structs.replace(found, url=f"{path}{mark}{HIDDEN}" if mark else path)
+        case SlowTask():
+            return msgspec.structs.replace(found, about=HIDDEN)
         case list():
             return [without_payloads(each) for each in found]
         case dict():
