@@ -102,7 +102,7 @@ def answer(
     reader = None
     try:
         reads = method == "GET" or path.startswith(f"{ROOT}{READER}/")
-        again = None if reads else repeatable(key, method, target, body, by)
+        again = None if reads else repeatable(key, method, target, body, by, match or "")
         reader = open_reader(engine.settings.daemon.state_dir)
         if reader is None:
             raise Unknown("nothing has been imported yet")
