@@ -111,6 +111,7 @@ def test_visitors_of_a_proxy_have_a_count_each(here: Installation, ending: str) 
     assert last.status == 429
     other = site.ask("GET", "/api/v1/status", X_Forwarded_For=f"10.0.0.7{ending}", **bearer(ADMIN))
     assert other.status == 200
+    assert site.ask("GET", "/api/v1/status", X_Forwarded_For=f"127.0.0.1{ending}", **bearer(READ)).status == 200
     assert "trusted_proxies" not in daemon.stderr
 
 

@@ -157,7 +157,7 @@ class Callers:
         """Whose wrong tokens are counted together: those of an address, and on this machine those of a user, who would
         lock out all others otherwise."""
         address = self.address(request)
-        if address != _peer(request):
+        if _peer(request) in self._trusted() or not request.client:
             return address
         if is_forwarded(request) and not self._is_warned:
             self._is_warned = True

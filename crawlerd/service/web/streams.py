@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 15.0  # seconds after which a silent stream sends a comment; a broken connection is then noticed
 EVENT_STREAM = "text/event-stream"
+HEADERS = {
+    "Connection": "close",  # it is not counted any more, so it takes no further requests
+    "X-Accel-Buffering": "no",  # nginx would keep messages until it has several kilobytes of them
+}
 
 
 class Streams:
@@ -50,8 +54,7 @@ class Streams:
         if self._open >= self._most:
             return problem_answer(503, f"{self._most} event streams are open, which is the limit", {"Retry-After": "5"})
         request.state.connection.becomes_a_stream()
-        # the connection is not counted any more, so it takes no further requests
-        return StreamingResponse(self._counted(messages, may), headers={"Connection": "close"}, media_type=EVENT_STREAM)
+        return StreamingResponse(self._counted(messages, may), headers=HEADERS, media_type=EVENT_STREAM)
 
     async def _counted(self, messages: AsyncIterator[bytes], may: Callable[[], bool]) -> AsyncIterator[bytes]:
         if self._open >= self._most:

@@ -285,6 +285,7 @@ def stream(site: Site) -> socket.socket:
     while b"data: one" not in said:
         said += made.recv(4096)
     assert b"content-type: text/event-stream" in said
+    assert b"x-accel-buffering: no" in said.lower()
     assert b"connection: close" in said.lower()  # it is not counted, and must not be used for further requests
     return made
 
