@@ -40,6 +40,9 @@ def test_strangers_cause_no_fault(here: Installation) -> None:
         answer = site.ask(method, path, **HTML, **OWN)
         assert answer.status == 404
         assert answer.headers["Content-Type"] == "application/problem+json"  # no page, which names the machine
+    accept = "application/openmetrics-text; version=x; q=y"
+    metrics = site.ask("GET", "/metrics", Accept=accept, **bearer(METRICS))
+    assert (metrics.status, metrics.headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
     many = urlencode({f"field{number}": "" for number in range(20)})
     assert site.ask("POST", "/login", many, **OWN).status == 400
     assert "Traceback" not in daemon.stderr
