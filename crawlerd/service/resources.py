@@ -121,8 +121,8 @@ def answer(
         return problem(404, "Not Found", str(error))
     except (Refused, msgspec.DecodeError, ValueError) as error:
         return problem(400, "Bad Request", str(error))
-    except RecursionError:
-        return problem(400, "Bad Request", "the JSON of the request is nested too deeply")
+    except (RecursionError, OverflowError):
+        return problem(400, "Bad Request", "a number of the request is too large, or its JSON is nested too deeply")
     except (ImportPaused, Changed, RunUnderWay, run_requests.OtherRun) as error:
         return problem(409, "Conflict", str(error))
     except TimeoutError:

@@ -73,6 +73,8 @@ def test_numbers_and_texts_out_of_bounds_cause_no_fault(here: Installation) -> N
     deep = '{"filter":' + "[" * 200_000 + "]" * 200_000 + "}"
     for path in ("/api/v1/pauses", "/api/v1/dead/retry", "/api/v1/imports/a1/tasks", "/api/v1/imports/a1/run"):
         assert site.ask("POST", path, deep, Content_Type="application/json", **admin).status in (400, 404)
+    for name, given in (("runs", {}), ("runs", {"return": 1}), ("dead_letter", {"number": 10**30})):
+        assert site.ask("POST", f"/api/v1/reader/{name}", given, **admin).status == 400
     assert "Traceback" not in daemon.stderr
 
 
