@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MORE = 0.10  # share by which the number of letters may have grown since they were counted
 MOST_READ = 20_000  # letters that are searched for a page of them, or to count the matching ones
+LATEST = 253_402_300_800  # the year 10000, in Unix seconds
 WORDS_LENGTH = 500  # characters of a name or text to search for
 
 
@@ -86,6 +87,8 @@ def check(which: LetterFilter) -> None:
     numbers = [*which.ids, *([] if which.run is None else [which.run])]
     if any(not 0 <= number <= GREATEST for number in numbers):
         raise Refused(f"the number of a dead letter or run must be from 0 to {GREATEST}")
+    if any(not 0 <= at < LATEST for at in (which.since, which.until) if at is not None):
+        raise Refused("since and until must be Unix seconds, before the year 10000")
     words = (which.import_name, which.account, which.kind, which.stream, which.group, which.error)
     if any(word is not None and not 1 <= len(word) <= WORDS_LENGTH for word in words):
         raise Refused(f"a name or text to look for must have 1 to {WORDS_LENGTH} characters")

@@ -155,5 +155,8 @@ class Metrics:
         registry = CollectorRegistry()
         for collector in collectors:
             registry.register(collector)
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (LookupError, TypeError, ValueError):  # such as a version that is not a number
+            encode, content_type = choose_encoder("")
         return encode(registry), content_type

@@ -20,7 +20,7 @@ from crawlerd.frontier import (
     submission_contract,
 )
 from crawlerd.frontier.reader_contract import FrontierReader
-from crawlerd.operations.problem import Unknown
+from crawlerd.operations.problem import Refused, Unknown
 from crawlerd.service.control import must_ask
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def remote_reader(daemon: Asked) -> FrontierReader:
 
 
 def read(reader: FrontierReader, name: str, body: bytes) -> Read:
-    """The result of a reader's method. Raises Unknown if there is no such method.
+    """The result of a reader's method. Raises Unknown if there is no such method, and Refused if arguments are missing.
 
     name: the method.
     body: its arguments by name, as JSON.
@@ -72,6 +72,10 @@ def read(reader: FrontierReader, name: str, body: bytes) -> Read:
     given = msgspec.json.decode(body or b"{}", type=dict[str, Any])
     types = hints(name)
     arguments = {key: msgspec.convert(value, types[key], strict=False) for key, value in given.items() if key in types}
+    try:
+        inspect.signature(getattr(FrontierReader, name)).bind(reader, **arguments)
+    except TypeError as error:
+        raise Refused(f"{name}: {error}") from None
     return Read(msgspec.msgpack.encode(getattr(reader, name)(**arguments)))
 
 

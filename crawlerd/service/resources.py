@@ -16,7 +16,8 @@ from crawlerd.core.pauses import Pausable
 from crawlerd.engine.pausing import ImportPaused
 from crawlerd.frontier import open_reader
 from crawlerd.frontier.acts_contract import Promise
-from crawlerd.frontier.reports import DeadLetter
+from crawlerd.frontier.figure_reports import SlowTask
+from crawlerd.frontier.reports import AttemptReport, DeadLetter
 from crawlerd.frontier.sync_point_contract import RunUnderWay
 from crawlerd.operations import (
     account_trial,
@@ -102,7 +103,7 @@ def answer(
     reader = None
     try:
         reads = method == "GET" or path.startswith(f"{ROOT}{READER}/")
-        again = None if reads else repeatable(key, method, target, body, by)
+        again = None if reads else repeatable(key, method, target, body, by, match or "")
         reader = open_reader(engine.settings.daemon.state_dir)
         if reader is None:
             raise Unknown("nothing has been imported yet")
@@ -113,6 +114,9 @@ def answer(
             return Answer(status, resources.kept() or resources.done(method, words), resources.tag)
     except _NAMED as error:
         return problem(next(code for kinds, code in _CODES if isinstance(error, kinds)), str(error))
+    except (RecursionError, OverflowError):
+        text = "a number of the request is too large, or its JSON is nested too deeply"
+        return problem(ProblemCode.INVALID, text)
     except TimeoutError:
         return problem(ProblemCode.NO_ANSWER, "the daemon's dispatcher does not answer; see its log, and restart it")
     except CrawlerdError as error:
@@ -151,10 +155,16 @@ def tag_of(points: sync_points.SyncPoints) -> str:
 
 
 def without_payloads(found: Any) -> Any:
-    """The same answer, for people who may not see the payloads of dead letters."""
+    """The same answer, for people who may not see the payloads of dead letters, nor what repeats them: the arguments of
+    slow tasks, and the queries of URLs."""
     match found:
         case DeadLetter():
-            return msgspec.structs.replace(found, payload=HIDDEN)
+            return msgspec.structs.replace(found, payload=HIDDEN, history=without_payloads(found.history))
+        case AttemptReport():
+            path, mark, _ = found.url.partition("?")
+            return msgspec.structs.replace(found, url=f"{path}{mark}{HIDDEN}" if mark else path)
+        case SlowTask():
+            return msgspec.structs.replace(found, about=HIDDEN)
         case list():
             return [without_payloads(each) for each in found]
         case dict():

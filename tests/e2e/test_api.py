@@ -128,8 +128,11 @@ def test_resources_of_their_own(here: Installation) -> None:
     tag = points.headers["ETag"]
     change = {"points": {"stores": "3".zfill(20)}}
     put = f"{base}/imports/stores/syncpoints"
-    changed = requests.put(put, json=change, headers={"If-Match": tag}, timeout=20)
+    once = {"Idempotency-Key": "once"}
+    changed = requests.put(put, json=change, headers={"If-Match": tag, **once}, timeout=20)
     assert changed.status_code == 200, changed.text
+    again = [{"If-Match": tag}, {"If-Match": '"another"'}]
+    assert [requests.put(put, json=change, headers=each | once, timeout=20).status_code for each in again] == [200, 422]
     late = requests.put(put, json=change, headers={"If-Match": tag}, timeout=20)
     assert (late.status_code, late.json()["status"]) == (412, 412)
     assert get("imports/stores/syncpoints")["sync_points"]["stores"] == "3".zfill(20)

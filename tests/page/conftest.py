@@ -16,6 +16,7 @@ from crawlerd.engine.attempt_counts import AttemptCounts
 from crawlerd.engine.commit_counts import CommitCounts
 from crawlerd.frontier import open_frontier, open_reader
 from crawlerd.operations.live_facts import Unheard
+from crawlerd.operations.problem import ProblemCode
 from crawlerd.service import page
 from crawlerd.service.resources import Answer, problem
 
@@ -123,6 +124,9 @@ class World:
     def by(self, request: object) -> str:
         return "eva"
 
+    def may_look(self, request: object) -> bool:
+        return True
+
     def may_act(self, request: object) -> bool:
         return self.may
 
@@ -131,7 +135,7 @@ class World:
 
     def ask(self, request: object, method: str, target: str, body: bytes = b"", key: str | None = None) -> Answer:
         if not self.may:
-            return problem(403, "Forbidden", "you may look, but not change anything")
+            return problem(ProblemCode.READ_ONLY, "you may look, but not change anything")
         self.asked.append((method, target, body, key))
         return self.answer
 

@@ -163,6 +163,7 @@ def test_a_letter_shows_its_attempts_and_to_an_admin_what_it_asks_for(world: Wor
     world.may = False
     text = world.get("/dead/1").text
     assert "cus_9" not in text
+    assert "GET https://api.example/v1?(only the admin may see this)" in text
     assert "Only an admin may see them" in text
     assert "/dead/retry" not in text
     assert world.get("/dead/77").status == 404

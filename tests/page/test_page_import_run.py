@@ -73,6 +73,9 @@ def test_who_may_not_act_sees_no_buttons(world: World) -> None:
         text = world.get(path).text
         assert 'method="post"' not in text
         assert "…</a>" not in text
+    for path in (f"/runs/{run}/cancel", "/imports/acme/full", "/dead/drop?run=1", "/pause?kind=import&name=acme"):
+        assert 'method="post"' not in world.get(path).text
+    assert world.get("/about/backup").status == 403
 
 
 @pytest.mark.parametrize("path", ["/runs/99", "/runs/x", "/imports/nobody", "/runs/9/cancel", "/imports/nobody/full"])

@@ -14,6 +14,7 @@ from test_further_screens import bury, links
 from test_page_import_run import configure, words
 from test_page_screens import PLAIN, Looked
 
+from crawlerd.frontier.figure_reports import RunFigures, SlowTask
 from crawlerd.operations import account_facts, run_history
 from crawlerd.operations.history import SECONDS, History
 from crawlerd.operations.pulse import SERIES, pulse
@@ -26,6 +27,7 @@ from crawlerd.service.page.rendering import regions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
     from conftest import World
 
     from crawlerd.service.page.asked import Shown
@@ -34,6 +36,17 @@ if TYPE_CHECKING:
 def shown(world: World, run: int, rates: Sequence[float | None], limit: float | None = None) -> Shown:
     found = run_history.detail(world.reading(), None, run, world.now)
     return run_screen.context_of(found, 24.6, limit, rates, [], world.now)
+
+
+def test_the_arguments_of_slow_tasks_are_for_the_admin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = world.run("acme")
+    found = run_history.detail(world.reading(), None, run, world.now)
+    slow = SlowTask(task=1, kind="shop.page", about='{"email": "a@example.com"}', seconds=1.0)
+    found = msgspec.structs.replace(found, figures=RunFigures(slowest=[slow]))
+    monkeypatch.setattr(run_history, "detail", lambda *_: found)
+    assert "a@example.com" in world.get(f"/runs/{run}").text
+    world.may = False
+    assert "a@example.com" not in world.get(f"/runs/{run}").text
 
 
 # the groups of dead letters

@@ -43,7 +43,7 @@ FORMS = (
     Form("/dead/retry", "dead", "POST", "/dead/retry", _letters, partial(_begun, "retry")),
     Form("/dead/drop", "dead", "POST", "/dead/drop", _letters, partial(_begun, "drop")),
     Form(
-        "/operations/{number:int}/cancel",
+        "/operations/{number}/cancel",
         "operations",
         "POST",
         "/operations/{number}/cancel",

@@ -8,6 +8,8 @@ import msgspec
 
 from crawlerd.operations.problem import Unknown
 from crawlerd.service.page.asked import Shown
+from crawlerd.service.parameters import is_number
+from crawlerd.service.resources import without_payloads
 
 if TYPE_CHECKING:
     from crawlerd.frontier.reports import DeadLetter
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def letter(asked: Asked) -> Shown:
-    wanted = int(asked.words["number"])
-    found = asked.reader.dead_letter(wanted) if asked.reader else None
+    wanted = asked.words["number"]
+    found = asked.reader.dead_letter(int(wanted)) if asked.reader and is_number(wanted) else None
     if found is None:
-        raise Unknown(f"there is no dead letter {wanted}: it was retried or dropped, or never existed")
+        raise Unknown(f"there is no dead letter {wanted[:40]}: it was retried or dropped, or never existed")
+    if not asked.may_see_payloads:
+        found = without_payloads(found)
     return context_of(found, may_see_payload=asked.may_see_payloads)
 
 

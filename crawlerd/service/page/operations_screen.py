@@ -9,6 +9,7 @@ from crawlerd.operations.problem import Unknown
 from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.letter_filters import query_of
 from crawlerd.service.page.page_texts import number
+from crawlerd.service.parameters import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +50,10 @@ def context_of(found: Sequence[OperationReport], *, first: bool, more: bool) -> 
 
 
 def operation(asked: Asked) -> Shown:
-    wanted = int(asked.words["number"])
-    if asked.reader is None:
-        raise Unknown(f"there is no operation {wanted}: nothing has been imported yet")
-    return context_of_one(dead.operation(asked.reader, wanted))
+    wanted = asked.words["number"]
+    if asked.reader is None or not is_number(wanted):
+        raise Unknown(f"there is no operation {wanted[:40]}")
+    return context_of_one(dead.operation(asked.reader, int(wanted)))
 
 
 def context_of_one(found: OperationReport) -> Shown:

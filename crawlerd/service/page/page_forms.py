@@ -102,7 +102,10 @@ class Forms:
 
 def local(target: str) -> str:
     """A path and a query of this page; "/" for anything else, so that a form never leads to another host."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     clean = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
     return target if clean and not parts.scheme and not parts.netloc else "/"
 

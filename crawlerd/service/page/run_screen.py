@@ -16,6 +16,7 @@ from crawlerd.service.page.asked import Shown
 from crawlerd.service.page.charts import LEAST_SPAN
 from crawlerd.service.page.letter_filters import query_of
 from crawlerd.service.parameters import is_number
+from crawlerd.service.resources import without_payloads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ def run(asked: Asked) -> Shown:
     if asked.reader is None or not is_number(number):
         raise Unknown(f"there is no run {number[:40]}")
     found = run_history.detail(asked.reader, asked.live, int(number), asked.now)
+    if not asked.may_see_payloads:
+        found = without_payloads(found)
     report = found.run
     groups = asked.reader.dead_groups(run=report.id, limit=MOST_GROUPS + 1) if report.dead else []
     rate, limit = asked.live.rates().get(report.id), asked.live.permitted(report.account)

@@ -54,6 +54,7 @@ HEADINGS = {
     503: "Not possible now",
     504: "No answer in time",
 }
+CONFIRM = "confirm"  # the template of screens that only have a form
 NO_ANSWER = "the daemon's dispatcher does not answer; see its log, and restart it: nothing is lost"
 A_YEAR = "public, max-age=31536000, immutable"
 LIVE = "crawlerd-live"  # the cookie that remembers that a person wants no automatic updates
@@ -91,6 +92,8 @@ class Pages:
             reader = self._context.open_reader()
             asked = self.asked(request, reader)
             shown = screen.show(asked)
+            if shown.template == CONFIRM and not asked.may_act:
+                return self._failed(request, screen.place, Refused("you may look, but not change anything"), 403)
             return self._answer(request, screen.place, shown, asked.now, live=screen.live, dead=_dead(reader))
         except (Unknown, Refused, Changed, msgspec.ValidationError, ValueError, CrawlerdError) as error:
             return self._failed(request, screen.place, error)
@@ -205,8 +208,8 @@ class Pages:
         return self._context.stream(request, self._streams.messages(key, make))
 
     def _nothing(self, request: Request) -> Response:
-        if "text/html" not in request.headers.get("accept", ""):
-            raise HTTPException(404)
+        if "text/html" not in request.headers.get("accept", "") or not self._context.may_look(request):
+            raise HTTPException(404)  # a page would name the machine and the version to strangers
         return self._failed(request, "", Unknown(f"there is no page {request.url.path[:200]}"))
 
     def _live_screen(self, request: Request, path: str) -> tuple[Screen, dict[str, str]] | None:

@@ -17,7 +17,7 @@ from crawlerd.service import page
 from crawlerd.service.control import ROOT
 from crawlerd.service.health import health, readiness
 from crawlerd.service.web.answering import PROBLEM, problem_answer
-from crawlerd.service.web.callers import FOR_MONITORING, TooManyFailures, bearer
+from crawlerd.service.web.callers import FOR_MONITORING, STRANGER, TooManyFailures, bearer
 from crawlerd.service.web.guard import UNCOUNTED as HEALTH
 from crawlerd.service.web.guard import Guard, own_path
 from crawlerd.service.web.happenings import Kind
@@ -76,16 +76,18 @@ class _Known:
 
     async def _refusal(self, request: Request) -> Response | None:
         path = own_path(request.scope)
+        request.state.caller = STRANGER
         if path in HEALTH or path in (LOGIN, LOGOUT) or path.startswith(ASSETS):
             return None
         if path in FOR_MONITORING:
-            if self._callers.may_read_metrics(request, self._listener):
+            if await self._callers.may_read_metrics(request, self._listener):
                 return None
             return problem_answer(
                 ProblemCode.UNAUTHENTICATED, "metrics need the metrics token of the daemon", CHALLENGE
             )
         caller = await self._callers.of(request, self._listener)
         request.state.caller = caller
+        request.state.may_still = self._callers.watched(request, self._listener, caller)
         if caller.role != "nobody":
             return None
         if not self._callers.need_tokens:

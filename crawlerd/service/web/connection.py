@@ -23,6 +23,10 @@ CONNECTIONS = 32  # most connections at once, without streams; fewer if the limi
 STREAMS = 100
 SHARE = 4  # of the files that may be open, connections may use one part in this many, and streams another
 MOST_UNREAD = 4 << 20  # bytes of a refused request that are read to its end
+PORTION = 4 << 10  # bytes that are parsed at once; after each, the connection may be refused
+# Bytes of a body in chunks that are not its content, and as a share of its content. Parsing a chunk takes as long as
+# parsing kilobytes of content: a body of single bytes would keep the event loop busy for a minute.
+MOST_FRAMING, FRAMING_SHARE = 16 << 10, 1 / 16
 BACKLOG = 64  # connections that the kernel queues until they are accepted
 
 
@@ -33,8 +37,9 @@ def bounded_by_files(most: int) -> int:
 
 
 class Crowd:
-    """The connections of a listener, without streams. At the limit, a new one replaces the oldest, which by then
-    has had enough time for its request. Used on the event loop."""
+    """The connections of a listener, without streams. At the limit, a new one replaces the oldest that is idle: whose
+    request has not arrived, or whose answer is not taken. Only if none is idle, it replaces the oldest of all. Used on
+    the event loop."""
 
     def __init__(self) -> None:
         self._most = bounded_by_files(CONNECTIONS)
@@ -42,7 +47,7 @@ class Crowd:
 
     def enter(self, connection: Connection) -> None:
         while len(self._open) >= self._most:
-            oldest = next(iter(self._open))
+            oldest = next((each for each in self._open if each.is_idle), next(iter(self._open)))
             self.leave(oldest)
             oldest.transport.abort()
         self._open[connection] = None
@@ -87,6 +92,7 @@ class Connection(H11Protocol):
         super().__init__(*arguments, **named)
         self._crowd = crowd
         self._late: asyncio.TimerHandle | None = None  # fires if a request is not read in time
+        self._content = self._framing = 0  # bytes of the present body: its content, and all else
         self._unread = 0  # bytes that came after the answer
         self._stuck: asyncio.TimerHandle | None = None  # fires if an answer is not taken in time
         self.app_state = {**self.app_state, "connection": self}
@@ -100,6 +106,11 @@ class Connection(H11Protocol):
     def is_read(self) -> bool:
         """Whether the whole request has arrived."""
         return self.conn.their_state not in (h11.IDLE, h11.SEND_BODY, h11.ERROR)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the daemon is not at work for it: it waits for the other side."""
+        return not self.is_read or self._stuck is not None
 
     def closes(self) -> None:
         """Notes that the connection will be closed as soon as the other side has taken the answer."""
@@ -123,7 +134,25 @@ class Connection(H11Protocol):
             return
         if self._late is None and self.conn.their_state is h11.IDLE:
             self._late = self.loop.call_later(REQUEST_SECONDS, self._abort)
+        for at in range(0, len(data), PORTION):
+            self._parse(data[at : at + PORTION])
+            if self._lingering.is_closing():
+                return
+
+    def _parse(self, data: bytes) -> None:
+        cycle = self.cycle
+        had = len(cycle.body) if cycle else 0
         super().data_received(data)
+        if self.conn.their_state is not h11.SEND_BODY or self.cycle is not cycle or not cycle:
+            self._content = self._framing = 0
+        elif self.conn.our_state is h11.DONE:
+            self.transport.close()  # it was refused: what follows is not parsed
+        else:
+            content = len(cycle.body) - had
+            self._content += content
+            self._framing += len(data) - content
+            if self._framing > MOST_FRAMING + FRAMING_SHARE * self._content:
+                self.send_400_response("the chunks of the body are too small: send it whole, with a Content-Length")
 
     def handle_events(self) -> None:
         super().handle_events()

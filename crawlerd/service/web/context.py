@@ -54,6 +54,10 @@ class PageContext:
         """The name of the sender, for the audit."""
         return self.caller(request).name
 
+    def may_look(self, request: HTTPConnection) -> bool:
+        """Whether the sender may look at anything; strangers may not, although some addresses are open to them."""
+        return self.caller(request).role != "nobody"
+
     def may_act(self, request: HTTPConnection) -> bool:
         """Whether the sender may change anything; if not, the page shows no forms."""
         return self.caller(request).role == "admin"
@@ -97,9 +101,10 @@ class PageContext:
         )
 
     def stream(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
-        """Server-sent events, until `messages` ends, the browser disconnects, or the daemon ends; 503 if too many
+        """Server-sent events, until `messages` ends, the browser disconnects, its token or session ends, or the daemon
+        ends; 503 if too many
         streams are open. For `async` endpoints.
 
         messages: complete messages, each with the empty line at its end; must be made without blocking.
         """
-        return self._streams.response(request, messages)
+        return self._streams.response(request, messages, request.state.may_still)

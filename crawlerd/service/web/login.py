@@ -40,8 +40,11 @@ class Login:
         return _page(request, 200, "Log in", "The admin token permits changes; the read token only permits looking.")
 
     async def _begin(self, request: Request) -> Response:
-        fields = dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=MOST_FIELDS))
-        cookie = self._callers.begin_session(request, fields.get("token", "").strip())
+        try:
+            fields = dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=MOST_FIELDS))
+        except ValueError:
+            return _page(request, 400, "Log in", f"A login has {MOST_FIELDS} fields at most.")
+        cookie = await self._callers.begin_session(request, fields.get("token", "").strip())
         if cookie is None:
             return _page(request, 401, "Log in", "This is not a token of this daemon.", fields.get("next", "/"))
         response = RedirectResponse(request.scope["root_path"] + local_target(fields.get("next", "/")), 303)

@@ -13,12 +13,16 @@ from crawlerd.service.web.answering import problem_answer
 from crawlerd.service.web.connection import STREAMS, bounded_by_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
 
 BEAT_SECONDS = 15.0  # seconds after which a silent stream sends a comment; a broken connection is then noticed
 EVENT_STREAM = "text/event-stream"
+HEADERS = {
+    "Connection": "close",  # it is not counted any more, so it takes no further requests
+    "X-Accel-Buffering": "no",  # nginx would keep messages until it has several kilobytes of them
+}
 
 
 class Streams:
@@ -40,10 +44,13 @@ class Streams:
         if self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
-    def response(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
+    def response(
+        self, request: Request, messages: AsyncIterator[bytes], may: Callable[[], bool] = lambda: True
+    ) -> Response:
         """Sends each message as it comes; 503 if too many streams are open.
 
         messages: each with the empty line at its end.
+        may: whether the client may still have them; the stream ends as soon as it may not.
         """
         if self._open >= self._most:
             return problem_answer(
@@ -52,9 +59,11 @@ class Streams:
                 {"Retry-After": "5"},
             )
         request.state.connection.becomes_a_stream()
-        return StreamingResponse(self._counted(messages), media_type=EVENT_STREAM)
+        return StreamingResponse(self._counted(messages, may), headers=HEADERS, media_type=EVENT_STREAM)
 
-    async def _counted(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, messages: AsyncIterator[bytes], may: Callable[[], bool]) -> AsyncIterator[bytes]:
+        if self._open >= self._most:
+            return  # others have begun at the same moment
         self._open += 1
         coming: asyncio.Task[bytes | None] | None = None
         if self._closing is None:
@@ -65,7 +74,7 @@ class Streams:
                 coming = coming or asyncio.ensure_future(_next(messages))
                 waited_for: set[asyncio.Future[object]] = {coming, self._closing}  # type: ignore[arg-type]  # of two types
                 await asyncio.wait(waited_for, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if self._closed:
+                if self._closed or not may():
                     return
                 if not coming.done():
                     yield b":\n\n"

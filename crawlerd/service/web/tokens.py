@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from crawlerd.core.configuration import Daemon
 
 SESSION_SECONDS = 12 * 3600.0
-SESSIONS = 1000  # sessions that are kept; the oldest is dropped
+SESSIONS = 1000  # sessions of a role that are kept; the oldest is dropped
 FAILURES = 10  # wrong tokens that an address may send in a minute
 FAILURE_SECONDS = 60.0
 ADDRESSES = 10_000  # addresses with failures that are remembered; the oldest is dropped
@@ -59,8 +59,9 @@ class Sessions:
         role = role_of(token, self._daemon())
         if role == "nobody":
             return None
-        while len(self._open) >= SESSIONS:
-            del self._open[next(iter(self._open))]
+        same = [key for key, session in self._open.items() if session.role == role]
+        for key in same[: max(0, len(same) - SESSIONS + 1)]:
+            del self._open[key]
         cookie = secrets.token_urlsafe(32)
         self._open[_digest(cookie)] = _Session(role, _digest(token), self._clock() + SESSION_SECONDS)
         return cookie

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from crawlerd.frontier.reports import DeadLetter
+from crawlerd.frontier.figure_reports import RunFigures, SlowTask
+from crawlerd.frontier.reports import AttemptReport, DeadLetter
 from crawlerd.service.resources import HIDDEN, without_payloads
 
 LETTER = DeadLetter(
@@ -22,7 +23,12 @@ LETTER = DeadLetter(
     error="E",
     payload='{"email": "a@example.com"}',
     at=0.0,
+    history=[AttemptReport(at=0.0, seconds=1.0, status=1, method="GET", url="http://x/?q=a@example.com", error="E")],
 )
+
+
+ATTEMPT = AttemptReport(at=0.0, seconds=1.0, status=500, method="GET", url="http://x/a?email=a@example.com", error="E")
+SLOW = SlowTask(task=1, kind="k", about='{"email": "a@example.com"}', seconds=1.0)
 
 
 class Page(msgspec.Struct):
@@ -31,7 +37,10 @@ class Page(msgspec.Struct):
     next: int | None = None
 
 
-@pytest.mark.parametrize("found", [LETTER, [LETTER, LETTER], Page([LETTER]), [Page([], {"a": [LETTER]})]])
+@pytest.mark.parametrize(
+    "found",
+    [LETTER, [LETTER, LETTER], Page([LETTER]), [Page([], {"a": [LETTER]})], ATTEMPT, RunFigures(slowest=[SLOW])],
+)
 def test_payloads_are_hidden(found: Any) -> None:
     hidden = msgspec.json.encode(without_payloads(found)).decode()
     assert "example.com" not in hidden

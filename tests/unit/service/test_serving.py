@@ -207,6 +207,17 @@ def test_headers_and_bodies_have_bounds(site: Site) -> None:
     assert status(site.ask(b"BREW /healthz HTTP/1.0\r\n\r\n")) == 501
 
 
+def test_tiny_chunks_do_not_keep_it_busy(site: Site) -> None:
+    """Each is parsed as long as kilobytes of content."""
+    head = b"POST /take HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    for size, many, expected in ((1, 100_000, 400), (1, 2000, 200), (400, 2000, 200)):
+        answer = site.ask(head + (b"%x\r\n" % size + b"x" * size + b"\r\n") * many + b"0\r\n\r\n")
+        assert status(answer) == expected
+        assert answer.endswith(b"%d\n" % (size * many)) == (expected == 200)
+    assert b"with a Content-Length" in site.ask(head + b"1\r\nx\r\n" * 10_000)
+
+
 def test_what_is_more_than_can_be_done_at_once_is_refused_at_once(site: Site) -> None:
     with ExitStack() as held:
         asking = [held.enter_context(closing(site.connect())) for _ in range(REQUESTS)]
@@ -285,6 +296,8 @@ def stream(site: Site) -> socket.socket:
     while b"data: one" not in said:
         said += made.recv(4096)
     assert b"content-type: text/event-stream" in said
+    assert b"x-accel-buffering: no" in said.lower()
+    assert b"connection: close" in said.lower()  # it is not counted, and must not be used for further requests
     return made
 
 
@@ -304,6 +317,15 @@ def test_streams_have_a_bound_and_take_nobodys_place(few_streams: int, site: Sit
         opened.pop().close()
         until(lambda: site.streams.open < few_streams)
         held.enter_context(closing(stream(site)))
+
+
+def test_streams_that_begin_at_once_have_the_same_bound(few_streams: int, site: Site) -> None:
+    with ExitStack() as held:
+        asking = [held.enter_context(closing(site.connect())) for _ in range(5 * few_streams)]
+        for each in asking:
+            each.sendall(b"GET /events HTTP/1.0\r\n\r\n")
+        until(lambda: sum(map(is_closed, asking)) == 4 * few_streams)
+        assert site.streams.open == few_streams
 
 
 def test_a_hundred_streams_end_at_once(site: Site) -> None:

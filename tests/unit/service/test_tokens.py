@@ -64,6 +64,14 @@ def test_a_session_ends_with_its_time_its_token_and_its_place() -> None:
     assert sessions.role_of(last) == "nobody"
 
 
+def test_logins_of_one_role_end_no_session_of_the_other() -> None:
+    sessions = Sessions(daemon)
+    admin = str(sessions.begin(ADMIN))
+    for _ in range(SESSIONS + 1):
+        sessions.begin(READ)
+    assert sessions.role_of(admin) == "admin"
+
+
 def test_an_address_may_fail_ten_times_a_minute() -> None:
     now = [0.0]
     failures = Failures(lambda: now[0])
