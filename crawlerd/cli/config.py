@@ -12,10 +12,13 @@ from crawlerd.cli.context import config_path, read_settings, tell_renamed, tell_
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.modes import modes
 from crawlerd.cli.terminal import say, say_json
+from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from crawlerd.config.load import Settings
     from crawlerd.operations.account_trial import AccountTrial
 
 SHOWN = 40  # most accounts that are listed, of those that work
@@ -35,6 +38,7 @@ def config_check(
         path = config_path(context)
         settings = read_settings(path)
         tell_warnings(settings)
+        _check_driver(settings, path)
         tell_renamed(settings)
         counts = (("account", settings.accounts), ("sink", settings.sinks), ("import", settings.imports))
         found = ", ".join(f"{len(each)} {word}{'s' * (len(each) != 1)}" for word, each in counts)
@@ -64,6 +68,17 @@ def config_check(
                 )
             )
         raise typer.Exit(code)
+
+
+def _check_driver(settings: Settings, path: Path) -> None:
+    """Raises ConfigurationError if something is in PostgreSQL and its driver is not installed."""
+    from crawlerd.core.driver import NEEDED, has_driver
+
+    places = [f"sinks.{each.name}" for each in settings.sinks.values() if each.type == "postgresql"]
+    if settings.daemon.frontier:
+        places.append("daemon.frontier")
+    if places and not has_driver():
+        raise ConfigurationError([f"{path}: {place} is in PostgreSQL: {NEEDED}" for place in places])
 
 
 @config.command(name="show")
