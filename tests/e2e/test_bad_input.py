@@ -230,7 +230,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         done = importing.finish()
         assert done.code == 74
         assert "is full" in done.json["detail"]
-        assert re.search("is full; nothing is lost: fix that, then start again$", done.stderr)
+        assert re.search("is full; nothing is lost: fix that, then repeat the command", done.stderr)
         again = here.run("import", "a1")  # still full: says so, and changes nothing
         assert again.code == 74
         assert "is full" in again.stderr
