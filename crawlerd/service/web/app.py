@@ -89,7 +89,8 @@ class _Known:
             return problem_answer(401, _strangers_text(caller.name))
         if bearer(request) is None and "text/html" in request.headers.get("accept", "") and not path.startswith(ROOT):
             return to_login(request)
-        return problem_answer(401, "this needs the admin token or the read token of the daemon", CHALLENGE)
+        wrong = "" if bearer(request) is None else "the token of this request is neither; "
+        return problem_answer(401, f"{wrong}this needs the admin token or the read token of the daemon", CHALLENGE)
 
 
 def _strangers_text(name: str) -> str:

@@ -103,7 +103,7 @@ class Guard:
         if len(headers.getlist("idempotency-key")) > 1:
             return problem_answer(400, "a request may have only one Idempotency-Key")
         if request.scope["method"] not in READING and not _is_own(headers, is_private=listener.is_private):
-            return problem_answer(403, "this request comes from another web site; send it from the page, or as JSON")
+            return problem_answer(403, "send this with `Content-Type: application/json`, or from the page itself")
         return None
 
 
