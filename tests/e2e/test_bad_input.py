@@ -85,7 +85,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_goes_on(api: Server, install: 
     assert paused["state"] == "paused"
     assert "Unauthorized: HTTP 401: Invalid API Key provided" in paused["paused"]
     assert other["state"] == "completed"
-    assert "account a1 is paused: Unauthorized: HTTP 401" in done.stderr
+    assert "account a1 is refused: Unauthorized: HTTP 401" in done.stderr
     assert api.stats().unauthorized == 1  # one request is enough to know
     here.environment["KEY_1"] = "sk_test_account_1"
     assert here.run("import", "--all").code == 0
