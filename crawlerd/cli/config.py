@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from crawlerd.config.load import Settings
     from crawlerd.operations.account_trial import AccountTrial
 
+log = logging.getLogger(__name__)
+
 SHOWN = 40  # most accounts that are listed, of those that work
 
 config = typer.Typer(help="Check or print the configuration.", no_args_is_help=True)
@@ -39,6 +43,7 @@ def config_check(
         settings = read_settings(path)
         tell_warnings(settings)
         _check_driver(settings, path)
+        _tell_missing_folders(settings)
         tell_renamed(settings)
         counts = (("account", settings.accounts), ("sink", settings.sinks), ("import", settings.imports))
         found = ", ".join(f"{len(each)} {word}{'s' * (len(each) != 1)}" for word, each in counts)
@@ -68,6 +73,13 @@ def config_check(
                 )
             )
         raise typer.Exit(code)
+
+
+def _tell_missing_folders(settings: Settings) -> None:
+    """Logs which sinks cannot be written yet. This is a warning: a unit may make their folders when it starts."""
+    for each in () if modes.quiet else settings.sinks.values():
+        if each.type in ("sqlite", "jsonl", "persist-queue") and not os.path.isdir(each.path.parent):
+            log.warning("sinks.%s: there is no directory %s yet; create it", each.name, each.path.parent)
 
 
 def _check_driver(settings: Settings, path: Path) -> None:
