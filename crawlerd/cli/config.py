@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,11 +14,16 @@ from crawlerd.cli.context import config_path, read_settings, tell_renamed, tell_
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.modes import modes
 from crawlerd.cli.terminal import say, say_json
+from crawlerd.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from crawlerd.config.load import Settings
     from crawlerd.operations.account_trial import AccountTrial
+
+log = logging.getLogger(__name__)
 
 SHOWN = 40  # most accounts that are listed, of those that work
 
@@ -35,6 +42,8 @@ def config_check(
         path = config_path(context)
         settings = read_settings(path)
         tell_warnings(settings)
+        _check_driver(settings, path)
+        _tell_missing_folders(settings)
         tell_renamed(settings)
         counts = (("account", settings.accounts), ("sink", settings.sinks), ("import", settings.imports))
         found = ", ".join(f"{len(each)} {word}{'s' * (len(each) != 1)}" for word, each in counts)
@@ -64,6 +73,24 @@ def config_check(
                 )
             )
         raise typer.Exit(code)
+
+
+def _tell_missing_folders(settings: Settings) -> None:
+    """Logs which sinks cannot be written yet. This is a warning: a unit may make their folders when it starts."""
+    for each in () if modes.quiet else settings.sinks.values():
+        if each.type in ("sqlite", "jsonl", "persist-queue") and not os.path.isdir(each.path.parent):
+            log.warning("sinks.%s: there is no directory %s yet; create it", each.name, each.path.parent)
+
+
+def _check_driver(settings: Settings, path: Path) -> None:
+    """Raises ConfigurationError if something is in PostgreSQL and its driver is not installed."""
+    from crawlerd.core.driver import NEEDED, has_driver
+
+    places = [f"sinks.{each.name}" for each in settings.sinks.values() if each.type == "postgresql"]
+    if settings.daemon.frontier:
+        places.append("daemon.frontier")
+    if places and not has_driver():
+        raise ConfigurationError([f"{path}: {place} is in PostgreSQL: {NEEDED}" for place in places])
 
 
 @config.command(name="show")

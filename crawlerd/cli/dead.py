@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawlerd.frontier.letter_filter import LetterFilter
+    from crawlerd.frontier.reader_contract import FrontierReader
     from crawlerd.frontier.reports import DeadGroup, DeadLetter
 
 dead = typer.Typer(
@@ -38,14 +39,20 @@ def dead_list(
 ) -> None:
     """List dead letters with their reasons. Several letters of the same task are shown as one, the newest, with a
     count."""
-    from crawlerd.operations.problem import Unknown
-
     with exit_codes(), reader_of(state_directory(context)) as reader:
-        if reader and which.import_name and reader.latest(which.import_name) is None:
-            raise Unknown(f"import {which.import_name} has not run yet, or does not exist")
+        if reader:
+            check_import(reader, which)
         letters = reader.dead_letters(which, after=after, limit=limit, one_each=True) if reader else []
         more = f"there may be more: --after {letters[-1].id}" if len(letters) == limit else ""
         tell_list(letters, letters, lambda found: _print_letters(found, narrow=which.narrow), more=more)
+
+
+def check_import(reader: FrontierReader, which: LetterFilter) -> None:
+    """Raises Unknown if the filter names an import that has never run, as after a typing error."""
+    from crawlerd.operations.problem import Unknown
+
+    if which.import_name and reader.latest(which.import_name) is None:
+        raise Unknown(f"import {which.import_name} has not run yet, or does not exist")
 
 
 def _print_letters(letters: Sequence[DeadLetter], *, narrow: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 from crawlerd.cli import dead_options as options
 from crawlerd.cli.answers import confirm, lines, note, print_json, tell
 from crawlerd.cli.context import by_daemon_or_here, daemon_of, existing_reader, reader_of, writer_of
-from crawlerd.cli.dead import dead
+from crawlerd.cli.dead import check_import, dead
 from crawlerd.cli.exits import ExitCode, exit_codes, fail
 from crawlerd.cli.modes import modes
 from crawlerd.cli.terminal import say
@@ -93,7 +93,7 @@ def _act(
             tell(Counted(count=found.count), lines([text]))
             return
         if not found.count:
-            confirm(Counted(count=0), _done(act, 0))
+            confirm(Counted(count=0), f"no dead letters match ({which.text})" if _narrowed(which) else _done(act, 0))
             if which.ids:
                 raise typer.Exit(ExitCode.FAILED)
             return
@@ -128,13 +128,14 @@ LEFT = {
 
 
 def _counted(folder: Path, which: LetterFilter) -> LetterCount:
-    """How many letters match. Prints the ids that are not dead letters."""
+    """How many letters match. Prints the ids that are not dead letters. Raises Unknown for an import without runs."""
     from crawlerd.frontier.reports import LetterCount
 
     with reader_of(folder) as reader:
         if reader is None:
             found, known = LetterCount(0, 0), set[int]()
         else:
+            check_import(reader, which)
             found, known = reader.count_letters(which), set(reader.known_dead(which.ids))
     for number in which.ids:
         if number not in known:
@@ -147,6 +148,11 @@ def _only_ids(which: LetterFilter) -> bool:
     from crawlerd.frontier.letter_filter import LetterFilter
 
     return which == LetterFilter(ids=which.ids)
+
+
+def _narrowed(which: LetterFilter) -> bool:
+    """Whether the user has selected letters by what they have in common."""
+    return not which.ids and which.narrow
 
 
 def _can_ask() -> bool:

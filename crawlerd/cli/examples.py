@@ -63,7 +63,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("crawlerd notify test --json", "the results, as JSON"),
     ),
     "token new": (
-        ("crawlerd token new > admin.token", "admin_token = { file = … } names it"),
+        ("crawlerd token new | install -m 0600 /dev/stdin admin.token", "admin_token = { file = … } names it"),
         ("crawlerd token new --json", "as JSON"),
     ),
     "reload": (

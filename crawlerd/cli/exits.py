@@ -69,7 +69,11 @@ def exit_codes(tell: Callable[[str], None] = _say_why) -> Iterator[None]:
     except SyncFailed as error:
         fail(f"{error}; nothing that was acknowledged is lost: check the disk, then start again", ExitCode.DISK, tell)
     except StorageFailed as error:
-        fail(f"{error}; nothing is lost: fix that, then start again", ExitCode.DISK, tell)
+        fail(
+            f"{error}; nothing is lost: fix that, then repeat the command; a daemon that runs goes on by itself",
+            ExitCode.DISK,
+            tell,
+        )
     except DaemonUnavailable as error:
         fail(error, ExitCode.UNAVAILABLE, tell)
     except CrawlerdError as error:

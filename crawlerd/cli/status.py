@@ -15,7 +15,7 @@ from crawlerd.cli.status_lines import status_lines, trouble_text
 from crawlerd.cli.tables import terminal_width
 from crawlerd.cli.terminal import say
 from crawlerd.cli.watching import watch as watching
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.errors import FrontierError, StorageFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,11 +100,17 @@ def _found(context: typer.Context) -> tuple[int | None, StatusReport | None]:
             pass
         except FrontierError as error:
             held_up = str(error)
-    with reader_of(folder) as reader:
-        if reader is None:
-            return pid, None
-        live = Unheard() if pid else None
-        return pid, status_report(reader, live, outline(config_path(context)), time.time(), held_up=held_up)
+    try:
+        with reader_of(folder) as reader:
+            if reader is None:
+                return pid, None
+            live = Unheard() if pid else None
+            return pid, status_report(reader, live, outline(config_path(context)), time.time(), held_up=held_up)
+    except StorageFailed as error:
+        if pid is None:
+            raise
+        text = f"crawlerd is running (pid {pid}), but {error}; nothing is lost, and it goes on when that is mended"
+        fail(text, ExitCode.DISK)
 
 
 def _print_json(context: typer.Context) -> None:

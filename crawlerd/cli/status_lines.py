@@ -59,15 +59,14 @@ def trouble_text(trouble: Trouble, now: float) -> str:
 
 
 def _troubles(troubles: Sequence[Trouble], now: float, width: int) -> Iterator[str]:
-    if not troubles:
-        return
-    yield "needs a look:" if any(each.grave for each in troubles) else "to know:"
-    left = TROUBLE_LINES
-    for count, each in enumerate(troubles):
+    left, title = TROUBLE_LINES, ""
+    for count, each in enumerate(sorted(troubles, key=lambda trouble: not trouble.grave)):
         lines = _wrapped(trouble_text(each, now), width)
         if len(lines) > left:
             yield f"  and {len(troubles) - count:,} more: crawlerd accounts --needs-a-look, crawlerd imports"
             return
+        if title != (title := "needs a look:" if each.grave else "to know:"):
+            yield title
         yield from lines
         left -= len(lines)
 

@@ -18,6 +18,7 @@ schedule_rules: when a scheduled import starts.
 notation: single values as the configuration writes them: limits, sizes, priorities.
 default_limits: the default limits of an API.
 histogram: durations of tasks, counted in bins.
+driver: whether the driver for PostgreSQL is installed.
 pace: how fast tasks are done; chains of tasks in levels.
 estimate: when a run will end.
 doubt: whether a full run has seen too few records of a stream.

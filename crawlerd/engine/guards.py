@@ -193,7 +193,7 @@ class Guards:
         """Logs a refusal. owner: the account that a part belongs to, or the account itself."""
         self._told.add(owner)
         name = self._names.name(account)
-        tell(Event.ACCOUNT_REFUSED, "account %s is paused: %s", name, reason, account=name, reason=reason)
+        tell(Event.ACCOUNT_REFUSED, "account %s is refused: %s", name, reason, account=name, reason=reason)
 
     def refused(self, account: int, reason: str) -> None:
         """The account's credentials do not work. From any thread."""

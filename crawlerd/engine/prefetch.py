@@ -32,7 +32,8 @@ class Held:
     """The part of a queue that is in memory.
 
     tasks: the tasks that the dispatcher has got and that are not done.
-    cursor: the key of the last task that was read. Tasks up to it are in `tasks`, or done.
+    cursor: the key of the last task that was read. Tasks up to it are in `tasks`, or done, or were dead letters when
+    it passed them.
     dry: whether the dispatcher was told that there are no more tasks.
     """
 
@@ -119,7 +120,8 @@ class Prefetch:
                 continue
             awake = self._awake.get(bucket.id) or self._admit(bucket)
             if awake is not None:
-                awake.queue(run).dry = False
+                held = awake.queue(run)
+                held.cursor, held.dry = FIRST, False  # dead letters that are ready again may be before the cursor
                 self._dispatcher.heads(bucket, run, [], more=True)
 
     def offer_runs(self, runs: Sequence[int]) -> None:

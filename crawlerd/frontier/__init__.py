@@ -36,7 +36,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from crawlerd.core.errors import FrontierError
+from crawlerd.core.driver import NEEDED, has_driver
+from crawlerd.core.errors import ConfigurationError, FrontierError
 from crawlerd.frontier.reports import BackedUp, Checked
 
 if TYPE_CHECKING:
@@ -62,11 +63,13 @@ def locate(state_dir: Path, url: Callable[[], str]) -> None:
 
 
 def _server(state_dir: Path) -> Place | None:
-    """None for a frontier in a file."""
+    """None for a frontier in a file. Raises ConfigurationError if the driver for PostgreSQL is not installed."""
     locating = _urls.get(state_dir)
     url = locating() if locating else ""
     if not url:
         return None
+    if not has_driver():
+        raise ConfigurationError([f"the frontier is in PostgreSQL: {NEEDED}"])
     from crawlerd.frontier.postgresql.session import Place
 
     return Place(url)

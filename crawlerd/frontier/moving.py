@@ -70,7 +70,7 @@ def to_file(state_dir: Path, place: Place) -> int:
     with StateLock(state_dir):
         # A log without its database would become part of the copy.
         if there := [each for each in _files(path) if each.exists()]:
-            raise FrontierError(f"{', '.join(map(str, there))} exists already: move it away")
+            raise FrontierError(f"there is a frontier already: move away {', '.join(map(str, there))}")
         _sound(str(place), server_check.check(place))
         for each in _files(part):
             each.unlink(missing_ok=True)

@@ -90,21 +90,22 @@ def _limits(texts: Sequence[str]) -> list[str]:
 
 def _check_lower(limits: Sequence[str], configured: Sequence[str]) -> None:
     """Raises Refused if the configured limits are already so strict that these would have no effect."""
-    held = {text: _holder(item, parse_limits(configured)) for text in limits for item in parse_limits([text])}
+    held = {text: _holder(item, configured) for text in limits for item in parse_limits([text])}
     if all(held.values()):
-        also = f"; {' and '.join(dict.fromkeys(map(str, held.values())))} is configured, and applies in any case"
+        also = f"; {' and '.join(dict.fromkeys(held.values()))} is configured, and applies in any case"
         raise Refused(f"{', '.join(limits)} would not lower anything{also}")
 
 
-def _holder(item: RateLimitItem, configured: Sequence[RateLimitItem]) -> RateLimitItem | None:
-    """A configured limit that permits no more than this one in its window; None if there is none."""
+def _holder(item: RateLimitItem, configured: Sequence[str]) -> str:
+    """A configured limit that permits no more than this one in its window; "" if there is none."""
     seconds = item.get_expiry()
-    for each in configured:
-        burst, every = (each.burst, False) if isinstance(each, BurstLimit) else (0, True)
-        windows = math.ceil(seconds / each.get_expiry()) if every else seconds / each.get_expiry()
-        if burst + each.amount * windows <= item.amount:
-            return each
-    return None
+    for text in configured:
+        for each in parse_limits([text]):
+            burst, every = (each.burst, False) if isinstance(each, BurstLimit) else (0, True)
+            windows = math.ceil(seconds / each.get_expiry()) if every else seconds / each.get_expiry()
+            if burst + each.amount * windows <= item.amount:
+                return text
+    return ""
 
 
 def not_lowered(account: str, bucket: str) -> Unknown:

@@ -104,9 +104,9 @@ def verdict(status: StatusReport, share: float | None, *, alive: bool) -> str:
     if not status.running_count:
         return f"idle: no run is under way{look}"
     importing = [each for each in status.running if each.waits is None or each.waits.reason in MOVING]
-    if not importing and (waits := _first(status.running)):
+    if not importing and (reasons := _reasons(status.running)):
         all_of_them = "the run waits" if status.running_count == 1 else f"all {status.running_count:,} runs wait"
-        return f"standing still: {all_of_them}: {waits.reason}{look}"
+        return f"standing still: {all_of_them}: {reasons}{look}"
     at = f" at {share:.0%} of what the limits permit" if share is not None else ""
     return f"importing{at}{look}"
 
@@ -121,8 +121,9 @@ def _look(status: StatusReport) -> str:
     return "; 1 thing needs a look" if grave == 1 else f"; {grave:,} things need a look"
 
 
-def _first(runs: Iterable[RunLine]) -> Waiting | None:
-    return next((each.waits for each in runs if each.waits), None)
+def _reasons(runs: Iterable[RunLine]) -> str:
+    """What the runs wait for, such as "refused, quota"."""
+    return ", ".join(dict.fromkeys(each.waits.reason for each in runs if each.waits))
 
 
 def share_of(status: StatusReport, live: Live | None) -> float | None:

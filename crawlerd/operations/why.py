@@ -78,7 +78,7 @@ def _run(reader: FrontierReader, live: Live | None, run: RunReport, subject: str
         letters = counted(run.dead, "dead letter") + (killing(reader, run.id) if run.dead else "")
         dead = f"; {letters}: `crawlerd dead list --import {run.import_name}`" if run.dead else ""
         ended = f"{ended}{dead}. None of its tasks is under way."
-        if note := _import_pause(reader, run.import_name):
+        if note := _import_pause(reader, run.import_name) or _account_pause(reader, run.account):
             waits = [note.waiting(subject)]
             return Why(subject=subject, sentences=[ended, *_sentences(waits, now)], waits=waits)
         if live and (held := live.holds(run.id, run.import_name)):
@@ -139,6 +139,12 @@ def _lowered(reader: FrontierReader, accounts: Sequence[str], now: float) -> Ite
 
 def _import_pause(reader: FrontierReader, name: str) -> PauseNote | None:
     return next((note for note in reader.pauses() if note.kind == "import" and note.name == name), None)
+
+
+def _account_pause(reader: FrontierReader, name: str) -> PauseNote | None:
+    account = reader.account(name)
+    paused = (("account", name), ("source", account.source if account else ""))
+    return next((note for note in reader.pauses() if (note.kind, note.name) in paused), None)
 
 
 def _task(reader: FrontierReader, live: Live | None, name: str, now: float) -> Why:

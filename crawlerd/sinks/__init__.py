@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from msgspec.structs import replace
 
+from crawlerd.core.driver import is_missing
 from crawlerd.sink import SinkError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _driver() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("psycopg", "psycopg_binary", "psycopg_c"):
+        if not is_missing(error):
             raise
         raise SinkError("sinks of the type postgresql need a driver: pip install 'crawlerd[postgres]'") from None
 

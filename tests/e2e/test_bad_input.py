@@ -85,7 +85,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_goes_on(api: Server, install: 
     assert paused["state"] == "paused"
     assert "Unauthorized: HTTP 401: Invalid API Key provided" in paused["paused"]
     assert other["state"] == "completed"
-    assert "account a1 is paused: Unauthorized: HTTP 401" in done.stderr
+    assert "account a1 is refused: Unauthorized: HTTP 401" in done.stderr
     assert api.stats().unauthorized == 1  # one request is enough to know
     here.environment["KEY_1"] = "sk_test_account_1"
     assert here.run("import", "--all").code == 0
@@ -230,7 +230,7 @@ def test_a_full_disk_ends_an_import_that_goes_on_later(
         done = importing.finish()
         assert done.code == 74
         assert "is full" in done.json["detail"]
-        assert re.search("is full; nothing is lost: fix that, then start again$", done.stderr)
+        assert re.search("is full; nothing is lost: fix that, then repeat the command", done.stderr)
         again = here.run("import", "a1")  # still full: says so, and changes nothing
         assert again.code == 74
         assert "is full" in again.stderr

@@ -62,6 +62,24 @@ def test_check_says_all_that_is_wrong_and_what_was_meant(tmp_path: Path) -> None
     assert done.stdout == ""
 
 
+def test_check_warns_of_a_sink_whose_folder_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "crawlerd.toml").write_text(GOOD.replace("w.db", "data/w.db"))
+    done = crawlerd(tmp_path, "config", "check")
+    assert done.returncode == 0
+    assert f"sinks.w: there is no directory {tmp_path / 'data'} yet; create it" in done.stderr
+
+
+def test_check_finds_out_that_the_driver_for_postgresql_is_missing(tmp_path: Path) -> None:
+    sink = '[sinks.w]\ntype = "postgresql"\nurl = { env = "WAREHOUSE" }'
+    (tmp_path / "crawlerd.toml").write_text(GOOD.replace('[sinks.w]\ntype = "sqlite"\npath = "w.db"', sink))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/psycopg.py").write_text('raise ModuleNotFoundError(name="psycopg")')
+    search = os.pathsep.join(filter(None, (str(tmp_path / "lib"), os.environ.get("PYTHONPATH"))))
+    done = crawlerd(tmp_path, "config", "check", WAREHOUSE="postgresql://localhost/none", PYTHONPATH=search)
+    assert done.returncode == 78
+    assert "sinks.w is in PostgreSQL: a driver is needed: pip install 'crawlerd[postgres]'" in done.stderr
+
+
 def test_check_looks_secrets_up_and_does_not_show_them(tmp_path: Path) -> None:
     (tmp_path / "crawlerd.toml").write_text(GOOD.replace("ACME_KEY", "NOT_SET_ANYWHERE"))
     done = crawlerd(tmp_path, "config", "check", key="sk_hidden")

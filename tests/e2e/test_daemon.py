@@ -337,7 +337,7 @@ def test_it_pauses_an_account_and_serves_the_others(api: Server, install: Callab
     completed(here, 1)
     until(lambda: metrics_of(daemon)["crawlerd_accounts_paused"] == 1)
     assert fetch(daemon, "/readyz")[0] == 200
-    assert "account a1 is paused: Unauthorized: HTTP 401" in daemon.stderr
+    assert "account a1 is refused: Unauthorized: HTTP 401" in daemon.stderr
     stop(daemon)
     here.environment["KEY_1"] = "sk_test_account_1"
     daemon = here.start("run")

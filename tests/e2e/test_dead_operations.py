@@ -100,6 +100,10 @@ def test_without_a_daemon_a_filter_is_counted_agreed_to_and_done(depot: Installa
     refused = depot.run("dead", "retry", "--group", boxes["group"])
     assert (refused.code, refused.stdout) == (2, "")
     assert f"this would retry 20 dead letters (group {boxes['group']}): confirm with --yes" in refused.stderr
+    assert depot.run("dead", "retry", "--group", "none").stdout == "no dead letters match (group none)\n"
+    unknown = depot.run("dead", "retry", "--import", "nobody")
+    assert unknown.code == 1
+    assert "import nobody has not run yet, or does not exist" in unknown.stderr
     dry = depot.run("dead", "retry", "--stream", "boxes", "--error", "AISLE 'a1", "--dry-run")
     assert dry.stdout.startswith("11 dead letters match")  # A1, and A10 to A19
     assert depot.run("operations").stdout == "there were no operations\n"

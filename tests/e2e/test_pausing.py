@@ -147,6 +147,10 @@ def test_a_paused_import_starts_no_run_and_does_when_it_is_resumed(
     assert kinds(api)["orders"] == 0
     assert here.run("resume", "import", "orders").code == 0
     until(lambda: states(here).get("orders") == "completed")
+    assert here.run("pause", "account", "acme", "--reason", "maintenance").code == 0
+    told = here.run("why", "orders").stdout  # its next run waits
+    assert "has ended: completed" in told
+    assert "account acme is paused by " in told
 
 
 def test_an_import_in_the_foreground_ends_where_a_pause_holds_it_up(

@@ -115,7 +115,7 @@ def test_a_rotated_key_is_used_at_once_and_loses_no_request(install: Callable[..
     assert next(each.at for each, key in zip(api.requests, keys(api), strict=False) if key == "second") < at + 1.0
     done(here, daemon)
     assert here.select("SELECT count(*) FROM dead") == [(0,)]
-    assert "account acme is paused" not in daemon.stderr
+    assert "account acme is refused" not in daemon.stderr
 
 
 def test_what_is_under_way_with_the_old_key_and_then_refused_is_asked_again(
@@ -139,7 +139,7 @@ def test_what_is_under_way_with_the_old_key_and_then_refused_is_asked_again(
     rotated.set()
     done(here, daemon)
     assert here.select("SELECT count(*) FROM dead") == [(0,)]
-    assert "account acme is paused" not in daemon.stderr
+    assert "account acme is refused" not in daemon.stderr
     assert Counter(keys(api))["second"] >= MANY
 
 
@@ -149,7 +149,7 @@ def test_a_refused_account_is_tried_at_once_with_its_new_key(
     here = orders(install, api)
     only_second(api)
     daemon = here.start("run")
-    daemon.says("account acme is paused")
+    daemon.says("account acme is refused")
     (here.folder / "key").write_text("second")
     daemon.send(signal.SIGHUP)
     done(here, daemon)
@@ -393,7 +393,7 @@ def test_a_key_of_somebody_else_is_found_out_before_anything_is_asked_with_it(
         applied, key = told.splitlines()
         assert applied == "applied: account a1 changed (key); import a1 changed; daemon.log_level"
         assert key.startswith("account a1: its new key is refused: its key belongs to acct_")
-        daemon.says(r"account a1 is paused: its key belongs to acct_\w+:test, but what was imported so far came from")
+        daemon.says(r"account a1 is refused: its key belongs to acct_\w+:test, but what was imported so far came from")
         assert server.stats().accounts[2].requests == 1  # the check
         daemon.says("DEBUG")
         (here.folder / "key").write_text("sk_test_account_1")

@@ -6,6 +6,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import psycopg
+
 from crawlerd.core.errors import FrontierError
 from crawlerd.frontier.lock import StateLock
 from crawlerd.frontier.postgresql import holder, migrations
@@ -14,8 +16,6 @@ from crawlerd.frontier.postgresql.session import connect, errors
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import psycopg
 
     from crawlerd.frontier.postgresql.session import Place
 
@@ -48,7 +48,14 @@ def begin_new(place: Place, state_dir: Path, mark: Path, *, force: bool) -> str 
             raise FrontierError(f"{place} has tables already; to begin without them, use --force")
         holder.refuse_held(place, session)
         aside = f"{place.schema}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-        session.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{aside}"'.encode(), prepare=False)
+        try:
+            session.execute(f'ALTER SCHEMA "{place.schema}" RENAME TO "{aside}"'.encode(), prepare=False)
+        except psycopg.errors.InsufficientPrivilege:
+            raise FrontierError(
+                f"{place}: the role may rename no schema of this database; let the database's owner execute: "
+                f'ALTER SCHEMA "{place.schema}" RENAME TO "{aside}"; '
+                f'CREATE SCHEMA "{place.schema}" AUTHORIZATION "{session.info.user}"; then repeat this command'
+            ) from None
         mark.unlink(missing_ok=True)
         return aside
 

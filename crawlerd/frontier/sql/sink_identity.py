@@ -36,8 +36,9 @@ class Sinks:
         if state.number is not None and state.number > self.commits + 1:
             raise FrontierRefused(
                 f"this frontier is older than {name}: its last commit is {self.commits:,}, but the sink has one of "
-                f"{state.number:,}. An old copy was put in its place, or its -wal file was lost. Put the right file "
-                "back; or accept this one with `crawlerd frontier restore FILE`; or begin with `crawlerd frontier new`"
+                f"{state.number:,}. An old copy was put in its place, its -wal file was lost, or `crawlerd frontier "
+                "copy` has moved the frontier elsewhere since. Use the newer one; or accept this one with `crawlerd "
+                "frontier restore FILE`; or begin with `crawlerd frontier new`"
             )
         known = self._rows("SELECT id, number FROM sink WHERE identity = ?", state.identity)
         others = self._rows("SELECT id FROM sink WHERE name = ? AND identity IS DISTINCT FROM ?", name, state.identity)

@@ -94,9 +94,9 @@ class _Known:
             return problem_answer(ProblemCode.UNAUTHENTICATED, _strangers_text(caller.name))
         if bearer(request) is None and "text/html" in request.headers.get("accept", "") and not path.startswith(ROOT):
             return to_login(request)
-        return problem_answer(
-            ProblemCode.UNAUTHENTICATED, "this needs the admin token or the read token of the daemon", CHALLENGE
-        )
+        wrong = "" if bearer(request) is None else "the token of this request is neither; "
+        text = f"{wrong}this needs the admin token or the read token of the daemon"
+        return problem_answer(ProblemCode.UNAUTHENTICATED, text, CHALLENGE)
 
 
 def _strangers_text(name: str) -> str:

@@ -112,9 +112,8 @@ class Guard:
         if len(headers.getlist("idempotency-key")) > 1:
             return problem_answer(ProblemCode.INVALID, "a request may have only one Idempotency-Key")
         if request.scope["method"] not in READING and not _is_own(headers, is_private=listener.is_private):
-            return problem_answer(
-                ProblemCode.FOREIGN_SITE, "this request comes from another web site; send it from the page, or as JSON"
-            )
+            text = "send this with `Content-Type: application/json`, or from the page itself"
+            return problem_answer(ProblemCode.FOREIGN_SITE, text)
         return None
 
 

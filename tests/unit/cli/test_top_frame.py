@@ -123,7 +123,7 @@ def test_the_verdict_says_the_gravest_first() -> None:
     assert verdict(status([]), None, alive=False) == "no crawlerd is running"
     assert verdict(status([], grave=1), None, alive=True) == "idle: no run is under way; 1 thing needs a look"
     stuck = status([run_line(1, Reason.REFUSED), run_line(2, Reason.PAUSED)])
-    assert verdict(stuck, None, alive=True) == "standing still: all 2 runs wait: refused"
+    assert verdict(stuck, None, alive=True) == "standing still: all 2 runs wait: refused, paused"
     some = status([run_line(1, Reason.REFUSED), run_line(2, Reason.LIMIT)])
     assert verdict(some, 0.974, alive=True) == "importing at 97% of what the limits permit"
     assert nothing_yet(NOW, alive=False).verdict == "nothing has been imported yet"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from crawlerd.core.outcome import Complete, Crash, Retry
+from crawlerd.core.outcome import Bury, Complete, Crash, Retry
 from crawlerd.core.task import NewTask, Task
 from crawlerd.engine import prefetch
 from crawlerd.engine.clock import Clock
@@ -185,3 +185,18 @@ def test_what_a_queue_got_before_it_was_served_again_is_not_skipped(crawl: Crawl
             crawl.refill(queue, 4)
         crawl.settle(*(crawl.complete(task) for task in list(crawl.receiver.hands.values())))
     assert crawl.done == 4
+
+
+def test_a_dead_letter_that_is_ready_again_while_its_run_goes_on_is_given(crawl: Crawl) -> None:
+    crawl.begin([page(number) for number in range(40)])
+    crawl.refill((1, 1), 4)
+    first, *_ = crawl.receiver.hands.values()
+    crawl.settle(Settled(first, crawl.account, Bury("HTTP 404")))
+    assert crawl.frontier.retry_dead([first.seq])[0] == 1
+    crawl.prefetch.offer(crawl.account)
+    while crawl.receiver.hands or crawl.receiver.more:
+        for queue in sorted(crawl.receiver.more):
+            crawl.refill(queue, 4)
+        crawl.settle(*(crawl.complete(task) for task in list(crawl.receiver.hands.values())))
+    assert crawl.done == 40
+    assert crawl.frontier.ready_queues(None) == []
