@@ -16,7 +16,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ from bench.rig.installation import crawlerd
 from bench.rig.meters import Others
 from bench.rig.report import about, parsed, table
 from bench.scale.glance import fill
-from bench.scale.interruptions import RATE, Api, Daemon, measured, running
+from bench.scale.interruptions import RATE, Api, Daemon, Gaps, measured, running
 from crawlerd.core.outcome import Bury
 from crawlerd.core.task import NewTask
 from crawlerd.frontier import open_frontier
@@ -151,32 +151,58 @@ def drained(streams: list[socket.socket], over: threading.Event) -> None:
                 continue
 
 
+@contextmanager
+def held_open(url: str, count: int) -> Iterator[None]:
+    """Event streams that are read all the while."""
+    with ExitStack() as held:
+        streams = [held.enter_context(opened(url)) for _ in range(count)]
+        over = threading.Event()
+        reader = threading.Thread(target=drained, args=(streams, over), daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reader.join()
+
+
 def streams(args: argparse.Namespace) -> None:
+    """With streams and without, in turns, since machines change from minute to minute; then with them all along."""
     api, rows = Api(), []
     with tempfile.TemporaryDirectory(dir=".") as name, ExitStack() as held:
         daemon: Daemon = held.enter_context(running(Path(name).resolve(), args.accounts, api))
         process = psutil.Process(daemon.pid)
+        some = f"{args.streams} streams"
 
-        def row(what: str, act: object = None) -> None:
-            found = measured(api, args.seconds, act, 1.0)  # type: ignore[arg-type] # None, or a function
-            memory = process.memory_info().rss / MIB
-            rows.append((what, f"{memory:.1f}", found.number, *(f"{each:.1f}" for each in found[:3])))
+        def overview() -> None:
+            requests.get(f"{daemon.url}{API}top", timeout=60)
 
-        row("nothing else")
-        open_streams = [held.enter_context(opened(daemon.url)) for _ in range(args.streams)]
-        over = threading.Event()
-        reader = threading.Thread(target=drained, args=(open_streams, over), daemon=True)
-        reader.start()
-        row(f"{args.streams} streams")
-        row("and the overview each second", lambda: requests.get(f"{daemon.url}{API}top", timeout=60))
-        row(f"{args.streams} streams, again")
-        over.set()
-        reader.join()
-        start = time.monotonic()
-        daemon.stop()
-        stopping = time.monotonic() - start
+        def row(what: str, found: list[Gaps]) -> None:
+            p99 = sorted(each.p99 for each in found)
+            spread = f" ({p99[0]:.1f}-{p99[-1]:.1f})" if len(p99) > 1 else ""
+            rows.append(
+                (
+                    *(what, f"{process.memory_info().rss / MIB:.1f}", sum(each.number for each in found)),
+                    *(f"{median(each.p50 for each in found):.1f}", f"{median(p99):.1f}{spread}"),
+                    f"{max(each.longest for each in found):.1f}",
+                )
+            )
+
+        without, with_them = [], []
+        for _ in range(args.turns):
+            without.append(measured(api, args.seconds / args.turns, None, 1.0))
+            with held_open(daemon.url, args.streams):
+                with_them.append(measured(api, args.seconds / args.turns, None, 1.0))
+        row("nothing else, in turns with", without)
+        row(some, with_them)
+        with held_open(daemon.url, args.streams):
+            row(f"{some} all along", [measured(api, args.seconds, None, 1.0)])
+            row("and the overview each second", [measured(api, args.seconds, overview, 1.0)])
+            start = time.monotonic()
+            daemon.stop()
+            stopping = time.monotonic() - start
     print(table(("meanwhile", "MiB of the main process", "gaps", "ms p50", "p99", "longest"), rows))
-    print(f"\nThe limit permits a request each {1e3 / RATE:g} ms.")
+    print(f"\nThe limit permits a request each {1e3 / RATE:g} ms; p99 of several turns: median (range).")
     print(f"With all streams open, the daemon stopped in {stopping:.1f} s.")
 
 
@@ -188,8 +214,9 @@ def main() -> None:
     parser.add_argument("--letters", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=40, help="requests of each route")
     parser.add_argument("--streams", type=int, default=STREAMS)
-    parser.add_argument("--seconds", type=float, default=200.0, help="that each is measured for with open streams")
-    args = parsed(parser, accounts=600, runs=1_000, tasks=1_200, letters=200, rounds=2, streams=5, seconds=0.5)
+    parser.add_argument("--seconds", type=float, default=300.0, help="that each is measured for with open streams")
+    parser.add_argument("--turns", type=int, default=10, help="with and without streams")
+    args = parsed(parser, accounts=600, runs=1_000, tasks=1_200, letters=200, rounds=2, streams=5, seconds=1, turns=2)
     others = Others()
     print(about("starlette", "uvicorn"), "\n")
     routes(args)
