@@ -126,7 +126,7 @@ def _run_lines(name: str, run: Mapping[str, Any]) -> Iterator[str]:
     for doubt in run["doubts"]:
         yield f"  {doubt_text(doubt)}"
     if run["paused"]:
-        yield f"  account {run['paused_account']} is paused: {run['paused']}"
+        yield f"  account {run['paused_account']} is refused: {run['paused']}"
     if run["held_up"]:
         yield f"  held up by {run['held_up']}"
 

@@ -143,6 +143,11 @@ def test_resources_of_their_own(here: Installation) -> None:
     assert requests.delete(f"{base}/pauses/import/stores", json={}, timeout=20).status_code == 200
     assert late.json()["code"] == "precondition_failed"
     assert requests.put(f"{base}/status", json={}, timeout=20).json()["code"] in {"not_found", "method_not_allowed"}
+    # a misspelled filter is no filter
+    wrong = requests.get(f"{base}/runs?stat=failed", timeout=20)
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid")
+    assert wrong.json()["detail"].startswith("there is no parameter 'stat'; use ")
+    assert requests.get(f"{base}/dead/count?import=stores", timeout=20).status_code == 200
     # a backup
     target = here.folder / "backup"
     assert requests.post(f"{base}/backup", json={"path": "backup"}, timeout=20).status_code == 400

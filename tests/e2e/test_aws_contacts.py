@@ -207,7 +207,7 @@ def test_wrong_credentials_are_told(proxy: AwsProxy, install: Callable[..., Inst
     here = settle(install, proxy)
     done = here.run("import", "org")
     assert done.code == 1
-    assert "account org is paused: Unauthorized: UnrecognizedClientException" in done.stdout
+    assert "account org is refused: Unauthorized: UnrecognizedClientException" in done.stdout
     here.environment["AWS_EC2_METADATA_DISABLED"] = "true"
     here.environment["HOME"] = str(here.folder)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

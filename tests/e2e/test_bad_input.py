@@ -105,7 +105,7 @@ def test_a_key_revoked_half_way(api: Server, install: Callable[..., Installation
         revoked = True
         done = here.run("import", "a1")
         assert done.code == 1
-        assert "account a1 is paused: Unauthorized: HTTP 401: Expired API Key" in done.stdout
+        assert "account a1 is refused: Unauthorized: HTTP 401: Expired API Key" in done.stdout
         here.assert_conserved()
         assert here.select("SELECT done > 20, open > 0, dead FROM run") == [(1, 1, 0)]
         revoked = False
@@ -121,7 +121,7 @@ def test_the_key_of_another_account_or_mode(api: Server, install: Callable[..., 
     here.environment["KEY_1"] = "sk_test_account_2"
     other = here.run("import", "a1")
     assert other.code == 1
-    assert "account a1 is paused: its key belongs to acct_" in other.stdout
+    assert "account a1 is refused: its key belongs to acct_" in other.stdout
     assert "put the right key back" in other.stdout
 
     here.environment["KEY_1"] = "sk_live_account_1"

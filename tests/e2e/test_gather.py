@@ -114,7 +114,7 @@ def test_a_borrowed_account_that_is_refused_holds_only_its_own_tasks_and_goes_on
         shop_and_depot(here, relay.url)
         done = here.run("import", "shop")
         assert done.code == 1
-        assert "account d is paused: Unauthorized: HTTP 401" in done.stdout
+        assert "account d is refused: Unauthorized: HTTP 401" in done.stdout
         assert [each.path for each in relay.seen] == ["/who"]
         assert here.select("SELECT done, open, dead FROM run") == [(1, 30, 0)]
         right = True
@@ -133,7 +133,7 @@ def test_an_account_that_is_borrowed_and_no_longer_there_is_told(install: Callab
         here.config["imports"]["shop"]["store"] = "e"
         done = here.run("import", "shop")
     assert done.code == 1
-    assert "account d is paused: not configured any more, but an import has tasks for it" in done.stdout
+    assert "account d is refused: not configured any more, but an import has tasks for it" in done.stdout
 
 
 # Eight parts of four pieces each, half of them of another account. What follows a group notes what the sink has.

@@ -5,7 +5,7 @@ A test compares the list with what is answered.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,9 @@ from crawlerd.operations.top_report import TopReport
 from crawlerd.operations.why import Why
 from crawlerd.service.parameters import MOST as MOST_ITEMS
 from crawlerd.service.web.happenings import Happening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LIMIT = {"limit": Annotated[int, msgspec.Meta(ge=1, le=MOST_ITEMS)]}
 BY_NUMBER = {"after": int, **LIMIT}
@@ -93,6 +96,13 @@ class Resource(NamedTuple):
     needs_body: bool = True
     status: int = 200
     tagged: bool = False
+
+    def parameters(self) -> dict[str, Any]:
+        """The types of the query's parameters. A list is given as names with commas between them."""
+        found: dict[str, Any] = {}
+        for part in self.query if isinstance(self.query, tuple) else (self.query,):
+            found |= part if isinstance(part, dict) else {f.encode_name: f.type for f in msgspec.structs.fields(part)}
+        return found
 
 
 WORDS: dict[str, Any] = {  # the types of words in braces; all others are text
@@ -225,3 +235,29 @@ RESOURCES = (
     Resource("POST", "notify/test", "Sends a test message through each hook.", NotifyTrials),
     Resource("GET", "events", "Events as they happen.", Happening, query={"kinds": str}),
 )
+
+
+def resource_at(method: str, path: str) -> Resource | None:
+    """The resource that answers a request. path: below the root of the API.
+
+    Of two that match, the one with fewer words in braces: `dead/count` is no letter.
+    """
+    words = path.split("/")
+    for each in sorted(RESOURCES, key=lambda resource: resource.path.count("{")):
+        parts = each.path.split("/")
+        if (each.method, len(parts)) != (method, len(words)):
+            continue
+        if all(part == word or part.startswith("{") for part, word in zip(parts, words, strict=True)):
+            return each
+    return None
+
+
+def refused_parameter(method: str, path: str, names: Iterable[str]) -> str | None:
+    """Why a query is refused: of a misspelled filter, all would be taken to match. None if it is not."""
+    resource = resource_at(method, path)
+    known = resource.parameters() if resource else {}
+    for name in names if resource else ():
+        if name not in known:
+            use = f"; use {', '.join(known)}" if known else ", and this resource has none"
+            return f"there is no parameter {name[:80]!r}{use}"
+    return None

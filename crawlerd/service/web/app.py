@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +18,7 @@ from crawlerd.service import page
 from crawlerd.service.control import ROOT
 from crawlerd.service.health import health, readiness
 from crawlerd.service.web.answering import PROBLEM, problem_answer
+from crawlerd.service.web.api_resources import refused_parameter
 from crawlerd.service.web.callers import FOR_MONITORING, STRANGER, TooManyFailures, bearer
 from crawlerd.service.web.guard import UNCOUNTED as HEALTH
 from crawlerd.service.web.guard import Guard, own_path
@@ -175,6 +177,9 @@ class _Api:
         target = (raw.removeprefix(root) + (b"?" + query if query else b"")).decode("ascii")
         key = request.headers.get("idempotency-key")
         method = "GET" if request.method == "HEAD" else request.method
+        names = parse_qs(query.decode("ascii"), keep_blank_values=True)
+        if text := refused_parameter(method, raw.removeprefix(root).decode("ascii").removeprefix(ROOT), names):
+            return problem_answer(ProblemCode.INVALID, text)
         found = self._context.ask(request, method, target, body, key, request.headers.get("if-match"))
         headers = {"ETag": found.tag} if found.tag else None
         return Response(found.body, found.status, headers, "application/json" if found.status < 300 else PROBLEM)

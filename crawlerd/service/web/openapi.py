@@ -72,15 +72,8 @@ def _types() -> list[Any]:
 
 
 def _query(resource: Resource) -> dict[str, Any]:
-    parts = resource.query if isinstance(resource.query, tuple) else (resource.query,)
-    found: dict[str, Any] = {}
-    for part in parts:
-        if isinstance(part, dict):
-            found |= part
-        else:
-            fields = msgspec.structs.fields(part)
-            found |= {each.encode_name: each.type for each in fields if not re.match(r"list\[", str(each.type))}
-    return found
+    """The parameters of a query, without lists."""
+    return {name: kind for name, kind in resource.parameters().items() if not re.match(r"list\[", str(kind))}
 
 
 def _operation(resource: Resource, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
