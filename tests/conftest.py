@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import ipaddress
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -59,25 +61,47 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _Turns:
-    """Processes of one session share the machine, but for the tests that are marked to have it alone. Those that follow
-    one another in a process have it together: between two of them, each other process would run one."""
+    """Processes of one session share the machine, but for the tests that are marked to have it alone. Two of those may
+    run at once: mostly, they wait for their limits. Those that follow one another in a process have it together:
+    between two of them, each other process would run one."""
 
     def __init__(self, session: str) -> None:
-        self._places = [Path(tempfile.gettempdir(), f"crawlerd-{name}-{session}") for name in ("gate", "machine")]
-        self._machine: TextIO | None = None
+        self._folder = Path(tempfile.gettempdir(), f"crawlerd-{session}")
+        self._folder.mkdir(exist_ok=True)
+        self._held: list[TextIO] = []
 
     def begin(self, *, alone: bool) -> None:
-        if self._machine is not None:
+        if self._held:
             return
-        gate, self._machine = (place.open("a") for place in self._places)
-        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
-        fcntl.flock(self._machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        gate.close()
+        with self._opened("gate") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
+            if alone:
+                half, seat = self._seat()
+                self._held = [seat, self._opened(f"machine{half}")]
+                fcntl.flock(self._held[1], fcntl.LOCK_EX)
+            else:
+                self._held = [self._opened(f"machine{half}") for half in (0, 1)]
+                for each in self._held:
+                    fcntl.flock(each, fcntl.LOCK_SH)
 
     def end(self) -> None:
-        if self._machine is not None:
-            self._machine.close()
-            self._machine = None
+        for each in self._held:
+            each.close()
+        self._held = []
+
+    def _seat(self) -> tuple[int, TextIO]:
+        """One of the two that tests have which want the machine alone."""
+        while True:
+            for half in (0, 1):
+                seat = self._opened(f"seat{half}")
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(seat, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return half, seat
+                seat.close()
+            time.sleep(0.05)  # a lock of one of several files cannot be waited for
+
+    def _opened(self, name: str) -> TextIO:
+        return (self._folder / name).open("a")
 
 
 TURNS = _Turns(os.environ["PYTEST_XDIST_TESTRUNUID"]) if "PYTEST_XDIST_TESTRUNUID" in os.environ else None

@@ -162,7 +162,7 @@ def test_a_frontier_moves_there_and_back(install: Callable[..., Installation], a
         assert here.run("dead", "retry", "--all", "--yes").code == 0
         refused = here.run("frontier", "copy", "--to", "file")
         assert refused.code == 1
-        assert "exists already" in refused.stderr
+        assert "there is a frontier already: move away " in refused.stderr
         for each in here.state_dir.glob("frontier.db*"):
             each.rename(here.folder / each.name)
         assert here.run("frontier", "copy", "--to", "file").code == 0
