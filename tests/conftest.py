@@ -61,9 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _Turns:
-    """Processes of one session share the machine, but for the tests that are marked to have it alone. Two of those may
-    run at once: mostly, they wait for their limits. Those that follow one another in a process have it together:
-    between two of them, each other process would run one."""
+    """Processes of one session share the machine, but for the tests that are marked to have it alone. Those wait until
+    no other test runs, which is at the end. Two of them may run at once: mostly, they wait for their limits."""
 
     def __init__(self, session: str) -> None:
         self._folder = Path(tempfile.gettempdir(), f"crawlerd-{session}")
@@ -73,16 +72,14 @@ class _Turns:
     def begin(self, *, alone: bool) -> None:
         if self._held:
             return
-        with self._opened("gate") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the machine lets nobody else in
-            if alone:
-                half, seat = self._seat()
-                self._held = [seat, self._opened(f"machine{half}")]
-                fcntl.flock(self._held[1], fcntl.LOCK_EX)
-            else:
-                self._held = [self._opened(f"machine{half}") for half in (0, 1)]
-                for each in self._held:
-                    fcntl.flock(each, fcntl.LOCK_SH)
+        if alone:
+            half, seat = self._seat()
+            self._held = [seat, self._opened(f"machine{half}")]
+            fcntl.flock(self._held[1], fcntl.LOCK_EX)
+        else:
+            self._held = [self._opened(f"machine{half}") for half in (0, 1)]
+            for each in self._held:
+                fcntl.flock(each, fcntl.LOCK_SH)
 
     def end(self) -> None:
         for each in self._held:
