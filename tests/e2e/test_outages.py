@@ -306,7 +306,7 @@ def test_tasks_that_always_fail_do_not_prolong_an_outage(poison: range, install:
         done = importing.finish()
         assert done.code == 3
         (run,) = done.json["imports"]["nightly"]
-        assert run["dead"] == len(poison)
+        assert run["dead"] == len(poison), here.run("dead", "list", "--json").stdout
         paths = [request.path for request in api.requests]
     assert {f"/orders/{number}/lines" for number in range(40)} <= set(paths)
     assert here.select("SELECT count(*) FROM shop_lines", path=here.sink_path) == [(40 - len(poison),)]
