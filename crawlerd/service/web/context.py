@@ -102,8 +102,7 @@ class PageContext:
 
     def stream(self, request: Request, messages: AsyncIterator[bytes]) -> Response:
         """Server-sent events, until `messages` ends, the browser disconnects, its token or session ends, or the daemon
-        ends; 503 if too many
-        streams are open. For `async` endpoints.
+        ends; 503 if too many streams are open. For `async` endpoints.
 
         messages: complete messages, each with the empty line at its end; must be made without blocking.
         """
